@@ -1,0 +1,78 @@
+//! Which instruction sets this CPU has, and the one table of kernels for each.
+
+use std::sync::OnceLock;
+
+use crate::arch;
+use crate::matmul::MatmulOps;
+
+/// Everything one instruction set provides.
+///
+/// A new group of kernels is a sub-table: a struct of function pointers defined beside its safe doors, one field here,
+/// and one static per set in `arch/`.
+pub(crate) struct Table {
+    /// As `SPRAT_ISA` spells it.
+    pub name: &'static str,
+    /// Quantizing and weight rows times activations.
+    pub matmul: MatmulOps,
+}
+
+/// An instruction set this CPU was seen to have: the safe doors to its kernels.
+///
+/// Values are only handed out by [`Isa::detect`] and [`Isa::available`], after the CPU's features were checked.
+pub struct Isa {
+    table: Table,
+}
+
+impl std::fmt::Debug for Isa {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Isa").field(&self.name()).finish()
+    }
+}
+
+impl Isa {
+    /// The best set this CPU has. The environment variable `SPRAT_ISA` (scalar, avx2, avx512, neon, neon-dotprod,
+    /// neon-i8mm) asks for another one; what this CPU cannot run is ignored, so look at [`Isa::name`].
+    pub fn detect() -> &'static Isa {
+        static BEST: OnceLock<&'static Isa> = OnceLock::new();
+        BEST.get_or_init(|| {
+            let available = Self::available();
+            let wanted = std::env::var("SPRAT_ISA").ok();
+            let named = wanted.and_then(|name| available.iter().find(|isa| isa.name() == name));
+            named.or(available.last()).expect("scalar is always available")
+        })
+    }
+
+    /// All sets this CPU can run, scalar first, best last.
+    pub fn available() -> &'static [&'static Isa] {
+        static AVAILABLE: OnceLock<Vec<&'static Isa>> = OnceLock::new();
+        AVAILABLE.get_or_init(|| {
+            let mut sets = vec![&SCALAR];
+            add_native(&mut sets);
+            sets
+        })
+    }
+
+    /// The set's name, as `SPRAT_ISA` spells it.
+    pub fn name(&self) -> &'static str {
+        self.table.name
+    }
+
+    /// The kernels. To be called through the safe doors only.
+    pub(crate) fn table(&self) -> &Table {
+        &self.table
+    }
+}
+
+static SCALAR: Isa = Isa { table: Table { name: "scalar", matmul: arch::scalar::MATMUL } };
+
+/// Adds what this CPU has beyond scalar, in rising order.
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+fn add_native(_sets: &mut Vec<&'static Isa>) {}
+
+/// Adds what this CPU has beyond scalar, in rising order.
+#[cfg(target_arch = "aarch64")]
+fn add_native(_sets: &mut Vec<&'static Isa>) {}
+
+/// Adds what this CPU has beyond scalar, in rising order.
+#[cfg(target_arch = "x86_64")]
+fn add_native(_sets: &mut Vec<&'static Isa>) {}
