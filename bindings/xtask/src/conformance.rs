@@ -1,0 +1,23 @@
+//! The command `sprat` against llama.cpp: logits of small generated files, compared by the scripts in tests/conformance.
+
+use crate::error::Result;
+use crate::parts::Context;
+use crate::process::Program;
+
+/// Where the scripts are, and the list of Python packages they need.
+const SCRIPTS: &str = "tests/conformance";
+
+/// Builds the command as users do, prepares Python, and lets the script judge.
+pub fn run(context: &Context) -> Result<()> {
+    Program::cargo(context).args(["build", "--release", "--locked", "-p", "sprat-cli"]).run(context)?;
+    let environment = context.target.join("xtask/python");
+    let python = environment.join("bin/python");
+    if !python.is_file() {
+        Program::new(context, "python3").args(["-m", "venv"]).args([&environment]).run(context)?;
+    }
+    // llama-cpp-python comes as source: the first time this builds llama.cpp, some ten minutes on two cores.
+    let requirements = format!("{SCRIPTS}/requirements.txt");
+    Program::new(context, &python).args(["-m", "pip", "install", "-q", "-r", &requirements]).run(context)?;
+    let sprat = context.target.join("release/sprat");
+    Program::new(context, &python).args([format!("{SCRIPTS}/check.py")]).args([sprat]).run(context)
+}

@@ -1,0 +1,141 @@
+//! What the parts need on the machine, and how to get it on Debian with rustup.
+
+use std::path::Path;
+
+use crate::error::{Error, Result};
+use crate::parts::Context;
+use crate::process::Program;
+
+/// Something a part needs to be installed.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Need {
+    /// A program, and the Debian packages that make it work.
+    Command { program: &'static str, packages: &'static [&'static str] },
+    /// A module of Python's standard library, and the Debian package that has it.
+    Module { module: &'static str, package: &'static str },
+    /// Rust's standard library for another target.
+    Target(&'static str),
+    /// A cargo subcommand, and the rustup component that has it.
+    Component { subcommand: &'static str, component: &'static str },
+}
+
+/// The target of arm64 Linux, which qemu can run.
+pub const ARM64: &str = "aarch64-unknown-linux-gnu";
+/// The target of arm64 Android.
+pub const ANDROID: &str = "aarch64-linux-android";
+
+/// Runs arm64 programs here.
+pub const QEMU_PROGRAM: &str = "qemu-aarch64-static";
+/// Debian's compiler for arm64: links for qemu, and brings an unwinder for the Android library.
+pub const ARM64_COMPILER: &str = "aarch64-linux-gnu-gcc";
+
+pub const RUSTFMT: Need = Need::Component { subcommand: "fmt", component: "rustfmt" };
+pub const CLIPPY: Need = Need::Component { subcommand: "clippy", component: "clippy" };
+pub const ARM64_STD: Need = Need::Target(ARM64);
+pub const ANDROID_STD: Need = Need::Target(ANDROID);
+pub const ARM64_GCC: Need =
+    Need::Command { program: ARM64_COMPILER, packages: &["gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross"] };
+pub const QEMU: Need = Need::Command { program: QEMU_PROGRAM, packages: &["qemu-user-static"] };
+/// Python with the module that makes virtual environments, which Debian packs apart.
+pub const PYTHON_VENV: Need = Need::Module { module: "ensurepip", package: "python3-venv" };
+/// Builds llama.cpp; cmake comes through pip.
+pub const CPP_COMPILER: Need = Need::Command { program: "c++", packages: &["g++"] };
+
+/// Installs what is absent. Leaves a machine that has everything untouched, also without a network.
+pub fn install<'a>(context: &Context, needs: impl Iterator<Item = &'a Need>) -> Result<()> {
+    let mut packages = Vec::new();
+    let mut seen: Vec<&Need> = Vec::new();
+    for need in needs {
+        if seen.contains(&need) {
+            continue;
+        }
+        seen.push(need);
+        match need {
+            Need::Command { program, packages: wanted } => {
+                if !on_path(program) {
+                    packages.extend(*wanted);
+                }
+            }
+            Need::Module { module, package } => {
+                let import = format!("import {module}");
+                if Program::new(context, "python3").args(["-c", &import]).output().is_err() {
+                    packages.push(*package);
+                }
+            }
+            Need::Target(triple) => {
+                if !has_target(context, triple)? {
+                    rustup(context, ["target", "add", *triple])?;
+                }
+            }
+            Need::Component { subcommand, component } => {
+                if Program::cargo(context).args([*subcommand, "--version"]).output().is_err() {
+                    rustup(context, ["component", "add", *component])?;
+                }
+            }
+        }
+    }
+    if packages.is_empty() { Ok(()) } else { apt(context, &packages) }
+}
+
+fn on_path(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+}
+
+fn has_target(context: &Context, triple: &str) -> Result<bool> {
+    let folder = Program::new(context, "rustc").args(["--print", "target-libdir", "--target", triple]).output()?;
+    Ok(Path::new(&folder).is_dir())
+}
+
+fn rustup<const N: usize>(context: &Context, args: [&str; N]) -> Result<()> {
+    if !on_path("rustup") {
+        return Err(Error::Missing { what: args[N - 1].into(), install: format!("rustup {}", args.join(" ")) });
+    }
+    Program::new(context, "rustup").args(args).run(context)
+}
+
+/// Installs Debian packages as root, or through sudo where it asks no password.
+fn apt(context: &Context, packages: &[&str]) -> Result<()> {
+    let missing = || Error::Missing {
+        what: packages.join(", "),
+        install: format!("sudo apt-get install {}", packages.join(" ")),
+    };
+    let is_root = Program::new(context, "id").args(["-u"]).output()? == "0";
+    let can_sudo = || Program::new(context, "sudo").args(["-n", "true"]).output().is_ok();
+    if !on_path("apt-get") || !(is_root || can_sudo()) {
+        return Err(missing());
+    }
+    let apt_get = |args: &[&str]| {
+        let program =
+            if is_root { Program::new(context, "env") } else { Program::new(context, "sudo").args(["-n", "env"]) };
+        program.args(["DEBIAN_FRONTEND=noninteractive", "apt-get", "-q", "-y"]).args(args).run(context)
+    };
+    // A stale list still serves when the mirror is out of reach; the installation itself tells.
+    let _ = apt_get(&["update"]);
+    let mut install = vec!["install", "--no-install-recommends"];
+    install.extend(packages);
+    apt_get(&install).map_err(|error| match error {
+        Error::Failed { .. } => missing(),
+        other => other,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn a_present_program_is_found_and_an_absent_one_is_not() {
+        assert!(on_path("sh"));
+        assert!(!on_path("no-such-program"));
+    }
+
+    #[test]
+    fn the_target_we_run_on_counts_as_installed() {
+        let context = Context::new(Duration::from_secs(20));
+        let version = Program::new(&context, "rustc").args(["-vV"]).output().expect("rustc runs");
+        let host = version.lines().find_map(|line| line.strip_prefix("host: ")).expect("rustc names its host");
+        assert!(has_target(&context, host).expect("rustc knows its host"));
+    }
+}

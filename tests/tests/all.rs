@@ -1,0 +1,3 @@
+//! The one integration-test binary: each module is a theme, its first line says which.
+
+mod tidy;

@@ -1,0 +1,185 @@
+//! Who may import whom: the crates by their manifests, the engine's modules by their sources.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+use super::{none, root, sources};
+
+/// What the shipped crates may depend on; the table of ARCHITECTURE.md.
+const ALLOWED: &[(&str, &[&str])] = &[
+    ("sprat-gguf", &["thiserror"]),
+    ("sprat-kernels", &["half"]),
+    (
+        "sprat",
+        &[
+            "sprat-gguf",
+            "sprat-kernels",
+            "memmap2",
+            "tokenizers",
+            "minijinja",
+            "serde",
+            "serde_json",
+            "thiserror",
+            "log",
+        ],
+    ),
+    ("xtask", &[]),
+];
+
+/// Our crates that others may build on.
+const IMPORTED: &[&str] = &["sprat-gguf", "sprat-kernels", "sprat"];
+
+/// The engine's modules from left to right; one imports only from its left. Those of one row do not import each other.
+const ORDER: &[&[&str]] = &[
+    &["error"],
+    &["file"],
+    &["config"],
+    &["weights"],
+    &["backend"],
+    &["model"],
+    &["tokenizer", "chat", "sampler", "text"],
+    &["session"],
+];
+
+/// These stand right of the model and know nothing of it.
+const MODEL_FREE: &[&str] = &["tokenizer", "chat", "sampler", "text"];
+
+/// What they may not name.
+const OF_THE_MODEL: &[&str] = &["weights", "backend", "model"];
+
+/// Every package of the workspace as (name, its dependencies as (name, kind)), kind being `normal`, `build` or `dev`.
+fn packages() -> Vec<(String, Vec<(String, String)>)> {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])
+        .current_dir(root())
+        .output()
+        .expect("cargo runs");
+    assert!(output.status.success(), "cargo metadata: {}", String::from_utf8_lossy(&output.stderr));
+    let metadata: Value = serde_json::from_slice(&output.stdout).expect("cargo metadata prints JSON");
+    let word = |value: &Value| value.as_str().expect("a string").to_owned();
+    metadata["packages"]
+        .as_array()
+        .expect("a list of packages")
+        .iter()
+        .map(|package| {
+            let dependencies =
+                package["dependencies"].as_array().expect("a list of dependencies").iter().map(|dependency| {
+                    (word(&dependency["name"]), dependency["kind"].as_str().unwrap_or("normal").to_owned())
+                });
+            (word(&package["name"]), dependencies.collect())
+        })
+        .collect()
+}
+
+#[test]
+fn shipped_crates_depend_only_on_their_list() {
+    let packages = packages();
+    let mut strangers = Vec::new();
+    for (name, allowed) in ALLOWED {
+        let (_, dependencies) = packages.iter().find(|(package, _)| package == name).expect(name);
+        for (dependency, kind) in dependencies {
+            let ours = packages.iter().any(|(package, _)| package == dependency);
+            // Tests may use what they like from outside, but not turn the arrows between our crates round.
+            if !allowed.contains(&dependency.as_str()) && (kind != "dev" || ours) {
+                strangers.push(format!("{name} -> {dependency} ({kind})"));
+            }
+        }
+    }
+    none("not in the table of ARCHITECTURE.md", strangers);
+}
+
+#[test]
+fn nothing_builds_on_examples_tests_or_xtask() {
+    let packages = packages();
+    let mut imports = Vec::new();
+    for (name, dependencies) in &packages {
+        for (dependency, _) in dependencies {
+            let ours = packages.iter().any(|(package, _)| package == dependency);
+            if ours && !IMPORTED.contains(&dependency.as_str()) && !name.starts_with("sprat-tests") {
+                imports.push(format!("{name} -> {dependency}"));
+            }
+        }
+    }
+    none("only the core may be imported", imports);
+}
+
+/// The modules that a line names as `crate::module`, also inside `crate::{…}` of one line.
+fn named(line: &str) -> Vec<&str> {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let first = |text: &str| text.find(|c| !is_name(c)).unwrap_or(text.len());
+    let mut names = Vec::new();
+    for (at, _) in line.match_indices("crate::") {
+        if line[..at].ends_with(is_name) || line[..at].ends_with('$') {
+            continue;
+        }
+        let rest = &line[at + "crate::".len()..];
+        match rest.strip_prefix('{') {
+            None => names.push(&rest[..first(rest)]),
+            Some(list) => {
+                let mut depth = 0;
+                let mut start = true;
+                for (i, c) in list.char_indices() {
+                    match c {
+                        '{' => depth += 1,
+                        '}' if depth == 0 => break,
+                        '}' => depth -= 1,
+                        ',' if depth == 0 => start = true,
+                        c if start && is_name(c) => {
+                            names.push(&list[i..i + first(&list[i..])]);
+                            start = false;
+                        }
+                        _ => {}
+                    }
+                }
+            }
+        }
+    }
+    names
+}
+
+fn place(module: &str) -> Option<usize> {
+    ORDER.iter().position(|row| row.contains(&module))
+}
+
+#[test]
+fn modules_of_the_engine_import_only_from_their_left() {
+    let mut wrong = Vec::new();
+    for source in sources() {
+        let Some(rest) = source.path.strip_prefix("core/engine/src/") else {
+            continue;
+        };
+        let module = rest.split(['/', '.']).next().unwrap_or(rest);
+        if module == "lib" {
+            continue;
+        }
+        let Some(own) = place(module) else {
+            wrong.push(format!("{}: `{module}` has no place in the order", source.path));
+            continue;
+        };
+        for (number, line) in source.lines().filter(|(_, line)| !line.trim_start().starts_with("//")) {
+            for name in named(line).into_iter().filter(|name| *name != module) {
+                // What is no module (an item re-exported in lib.rs) has no place; the engine's own code names modules.
+                let right = place(name).is_none_or(|other| other >= own);
+                let knows = MODEL_FREE.contains(&module) && OF_THE_MODEL.contains(&name);
+                if right || knows {
+                    wrong.push(format!("{}:{number}: {module} -> {name}", source.path));
+                }
+            }
+        }
+    }
+    none("against the order of ARCHITECTURE.md", wrong);
+}
+
+#[test]
+fn names_after_crate_are_found_in_every_spelling() {
+    for (line, names) in [
+        ("use crate::file::Mapped;", vec!["file"]),
+        ("let x = crate::error::Error::Io(crate::file::name());", vec!["error", "file"]),
+        ("pub(crate) use crate::{config::{Spec, rope}, error::Error};", vec!["config", "error"]),
+        ("pub(crate) fn f() {}", vec![]),
+        ("use my_crate::thing;", vec![]),
+    ] {
+        assert_eq!(named(line), names, "{line}");
+    }
+}

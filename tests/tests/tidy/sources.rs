@@ -1,0 +1,149 @@
+//! Rules over the text of single files: length, first line, `unsafe`, leftovers, paths of a machine.
+
+use super::{Source, none, sources};
+
+/// Where `unsafe` may stand: a file, or a folder when it ends in a slash. Each with the reason.
+const UNSAFE: &[(&str, &str)] = &[
+    ("core/kernels/src/arch/", "loads and stores of vector instructions"),
+    ("core/kernels/src/isa.rs", "calls into a table whose features were detected"),
+    ("core/engine/src/file.rs", "maps the model file"),
+    ("core/engine/src/backend/cpu/", "workers share buffers between barriers"),
+    ("tests/size/src/lib.rs", "exports a name"),
+];
+
+/// Lines a hand-written source may have.
+const MAX_LINES: usize = 500;
+
+fn is_code(source: &Source) -> bool {
+    ["rs", "py", "kt", "swift", "metal", "sh"].iter().any(|extension| source.is(extension))
+}
+
+/// The part of a line of Rust before a comment; good enough for words that do not occur in strings.
+fn code(line: &str) -> &str {
+    line.split_once("//").map_or(line, |(code, _)| code)
+}
+
+/// Whether `word` stands in `text` with no letter, digit or underscore beside it.
+fn has_word(text: &str, word: &str) -> bool {
+    let part = |c: char| c.is_alphanumeric() || c == '_';
+    text.match_indices(word).any(|(at, _)| !text[..at].ends_with(part) && !text[at + word.len()..].starts_with(part))
+}
+
+#[test]
+fn files_are_under_500_lines() {
+    let long = sources()
+        .iter()
+        .filter(|source| is_code(source))
+        .map(|source| (source.text.lines().count(), &source.path))
+        .filter(|(lines, _)| *lines >= MAX_LINES)
+        .map(|(lines, path)| format!("{path}: {lines} lines"))
+        .collect();
+    none("split these by idea", long);
+}
+
+#[test]
+fn the_first_line_of_a_rust_file_says_what_it_is() {
+    let silent = sources()
+        .iter()
+        .filter(|source| source.is("rs") && !source.text.starts_with("//! "))
+        .map(|source| source.path.clone())
+        .collect();
+    none("these do not begin with `//! `", silent);
+}
+
+#[test]
+fn no_file_is_called_utils() {
+    let named = sources()
+        .iter()
+        .filter(|source| {
+            let stem = source.path.rsplit('/').next().and_then(|name| name.split('.').next());
+            ["utils", "util", "common", "helpers", "misc"].iter().any(|bad| stem == Some(bad))
+        })
+        .map(|source| source.path.clone())
+        .collect();
+    none("a name that says nothing", named);
+}
+
+#[test]
+fn unsafe_stands_only_where_the_design_places_it() {
+    let allowed =
+        |path: &str| UNSAFE.iter().any(|(place, _)| path == *place || place.ends_with('/') && path.starts_with(place));
+    let holds = |source: &Source| source.lines().any(|(_, line)| has_word(code(line), "unsafe"));
+    let sources = sources();
+    let holders: Vec<&Source> = sources
+        .iter()
+        .filter(|source| source.is("rs") && !source.path.starts_with("tests/tests/tidy/") && holds(source))
+        .collect();
+    let strangers = holders.iter().filter(|source| !allowed(&source.path)).map(|source| source.path.clone()).collect();
+    none("`unsafe` outside its list", strangers);
+    let stale = UNSAFE
+        .iter()
+        .filter(|(place, _)| !holders.iter().any(|source| source.path.starts_with(place)))
+        .map(|(place, _)| (*place).to_owned())
+        .collect();
+    none("listed for `unsafe`, but hold none", stale);
+}
+
+#[test]
+fn every_unsafe_file_denies_nothing_away() {
+    let loosened = sources()
+        .iter()
+        .filter(|source| source.is("rs") && !source.path.starts_with("tests/tests/tidy/"))
+        .flat_map(|source| {
+            source
+                .lines()
+                .filter(|(_, line)| {
+                    let line = code(line);
+                    line.contains("allow(")
+                        && ["unsafe_op_in_unsafe_fn", "undocumented_unsafe_blocks"]
+                            .iter()
+                            .any(|lint| line.contains(lint))
+                })
+                .map(|(number, _)| format!("{}:{number}", source.path))
+                .collect::<Vec<_>>()
+        })
+        .collect();
+    none("the lints on `unsafe` are for all", loosened);
+}
+
+#[test]
+fn nothing_is_left_for_later() {
+    // Put together so that this file does not find itself.
+    let leftovers = [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("XX", "X")];
+    let calls = [
+        concat!("to", "do!("),
+        concat!("unimpl", "emented!("),
+        concat!("db", "g!("),
+        concat!(".unw", "rap()"),
+        concat!("#[igno", "re]"),
+    ];
+    let mut left = Vec::new();
+    for source in sources().iter().filter(|source| is_code(source)) {
+        for (number, line) in source.lines() {
+            let word = leftovers.iter().find(|word| has_word(line, word));
+            let call = calls.iter().find(|call| source.is("rs") && code(line).contains(**call));
+            if let Some(found) = word.or(call) {
+                left.push(format!("{}:{number}: {found}", source.path));
+            }
+        }
+    }
+    none("finish these, or give the reason (`expect(\"…\")`, `#[ignore = \"…\"]`)", left);
+}
+
+#[test]
+fn no_path_of_a_machine_is_in_the_tree() {
+    let homes = ["work", "root", "home", "farm", "Users", "tmp/w"].map(|name| format!("/{name}/"));
+    let mut paths = Vec::new();
+    for source in sources() {
+        for (number, line) in source.lines() {
+            let own = |home: &String| {
+                line.match_indices(home.as_str())
+                    .any(|(at, _)| !line[..at].ends_with(|c: char| c.is_alphanumeric() || "_.-/".contains(c)))
+            };
+            if homes.iter().any(own) {
+                paths.push(format!("{}:{number}: {}", source.path, line.trim()));
+            }
+        }
+    }
+    none("paths of a machine", paths);
+}
