@@ -73,6 +73,20 @@ fn add_native(_sets: &mut Vec<&'static Isa>) {}
 #[cfg(target_arch = "aarch64")]
 fn add_native(_sets: &mut Vec<&'static Isa>) {}
 
+#[cfg(target_arch = "x86_64")]
+static AVX2: Isa = Isa { table: Table { name: "avx2", matmul: arch::avx2::MATMUL } };
+
+#[cfg(target_arch = "x86_64")]
+static AVX512: Isa = Isa { table: Table { name: "avx512", matmul: arch::avx512::MATMUL } };
+
 /// Adds what this CPU has beyond scalar, in rising order.
 #[cfg(target_arch = "x86_64")]
-fn add_native(_sets: &mut Vec<&'static Isa>) {}
+fn add_native(sets: &mut Vec<&'static Isa>) {
+    use std::arch::is_x86_feature_detected as has;
+    if has!("avx2") && has!("fma") && has!("f16c") {
+        sets.push(&AVX2);
+        if has!("avx512f") && has!("avx512bw") && has!("avx512vl") && has!("avx512dq") && has!("avx512vnni") {
+            sets.push(&AVX512);
+        }
+    }
+}

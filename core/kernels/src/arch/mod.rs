@@ -1,3 +1,9 @@
 //! One folder per instruction set, the same file names in each; `isa.rs` chooses among them at run time.
 
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod avx2;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod avx512;
+#[cfg(target_arch = "x86_64")]
+mod panel;
 pub(crate) mod scalar;

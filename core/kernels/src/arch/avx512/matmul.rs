@@ -1,0 +1,161 @@
+//! Which tile, panel and scales each quantized format takes.
+
+use super::tile32::tile as tile32;
+use super::tile256::{self, Shape, tile as tile256};
+use crate::activations::Activations;
+use crate::arch::avx2::sums32;
+use crate::arch::avx2::unpack::halves_of;
+use crate::arch::avx2::unpack32::{self, has_min};
+use crate::arch::avx2::unpack256::{self, Side};
+use crate::arch::panel::{self, Panels, Tile};
+use crate::format::Format;
+use crate::scratch::Scratch;
+
+/// Bytes of a group of 4 k: 16 rows.
+const STRIDE: usize = 64;
+
+/// Tiles of 1, 2, 3, 4 and 6 tokens by 1 and 2 panels.
+type Tiles = [[unsafe fn(&Tile); 2]; 5];
+
+/// A format with blocks of 32.
+///
+/// # Safety
+/// As `MatmulFn`.
+pub(crate) unsafe fn blocks_of_32<const F: usize>(
+    w: &[u8],
+    x: &Activations<'_>,
+    out: &mut [f32],
+    scratch: &mut Scratch,
+) {
+    // SAFETY: the caller's promise.
+    unsafe { panel::matmul::<Blocks32<F>>(w, x, out, scratch) }
+}
+
+/// A format with blocks of 256.
+///
+/// # Safety
+/// As `MatmulFn`.
+pub(crate) unsafe fn blocks_of_256<const F: usize>(
+    w: &[u8],
+    x: &Activations<'_>,
+    out: &mut [f32],
+    scratch: &mut Scratch,
+) {
+    // SAFETY: the caller's promise.
+    unsafe { panel::matmul::<Blocks256<F>>(w, x, out, scratch) }
+}
+
+struct Blocks32<const F: usize>;
+
+const PLAIN: Tiles = [
+    [tile32::<false, 1, 1>, tile32::<false, 1, 2>],
+    [tile32::<false, 2, 1>, tile32::<false, 2, 2>],
+    [tile32::<false, 3, 1>, tile32::<false, 3, 2>],
+    [tile32::<false, 4, 1>, tile32::<false, 4, 2>],
+    [tile32::<false, 6, 1>, tile32::<false, 6, 2>],
+];
+
+const WITH_MIN: Tiles = [
+    [tile32::<true, 1, 1>, tile32::<true, 1, 2>],
+    [tile32::<true, 2, 1>, tile32::<true, 2, 2>],
+    [tile32::<true, 3, 1>, tile32::<true, 3, 2>],
+    [tile32::<true, 4, 1>, tile32::<true, 4, 2>],
+    [tile32::<true, 6, 1>, tile32::<true, 6, 2>],
+];
+
+impl<const F: usize> Panels for Blocks32<F> {
+    const FORMAT: Format = Format::ALL[F];
+    const LANES: usize = 16;
+    const TILE: usize = 6;
+    const SIDE: usize = 1 + has_min(Self::FORMAT) as usize;
+    const SUMS: usize = 4;
+
+    unsafe fn unpack(rows: &[*const u8], blocks: usize, panel: *mut u8, side: *mut u8) {
+        let [low, high] = halves_of(rows);
+        // SAFETY: the caller's promise; the upper 8 rows follow the lower 8 in every vector.
+        unsafe {
+            unpack32::unpack::<F, STRIDE>(low, blocks, panel, side);
+            unpack32::unpack::<F, STRIDE>(high, blocks, panel.add(32), side.add(32));
+        }
+    }
+
+    unsafe fn sums(_q: *const i8, s: *const i16, blocks: usize, sums: *mut u8) {
+        // SAFETY: the caller's promise.
+        unsafe { sums32::sums(Self::FORMAT, s, blocks, sums) }
+    }
+
+    unsafe fn tile(tile: &Tile, tokens: usize, panels: usize) {
+        let tiles = if has_min(Self::FORMAT) { &WITH_MIN } else { &PLAIN };
+        // SAFETY: the caller's promise.
+        unsafe { tiles[tokens.min(5) - 1][panels - 1](tile) }
+    }
+}
+
+struct Blocks256<const F: usize>;
+
+impl<const F: usize> Blocks256<F> {
+    const TILES: Tiles = [
+        [tile256::<Self, 1, 1>, tile256::<Self, 1, 2>],
+        [tile256::<Self, 2, 1>, tile256::<Self, 2, 2>],
+        [tile256::<Self, 3, 1>, tile256::<Self, 3, 2>],
+        [tile256::<Self, 4, 1>, tile256::<Self, 4, 2>],
+        [tile256::<Self, 6, 1>, tile256::<Self, 6, 2>],
+    ];
+}
+
+impl<const F: usize> Shape for Blocks256<F> {
+    // The largest step whose total fits 16 bits, activations being at most 127: 8 * 127 * 32 for Q4_K, 16 * 127 * 16
+    // for Q5_K, 32 * 127 * 8 for Q6_K, 4 * 127 * 16 for Q3_K, 3 * 127 * 16 for Q2_K.
+    const STEP: usize = match Format::ALL[F] {
+        Format::Q4_K | Format::IQ4_XS => 32,
+        Format::Q6_K => 8,
+        _ => 16,
+    };
+    const BIAS: i16 = match Format::ALL[F] {
+        Format::Q3_K => 4,
+        Format::Q4_K => 8,
+        Format::Q5_K => 16,
+        Format::Q6_K => 32,
+        _ => 0,
+    };
+    const WIDE: bool = matches!(Format::ALL[F], Format::IQ4_XS);
+    const PER_32: bool = !matches!(Format::ALL[F], Format::Q2_K);
+    const SIDE: Side = {
+        let (scales, mins, corrections, correction) = match Format::ALL[F] {
+            Format::Q2_K => (16, 8, 0, 0),
+            Format::Q4_K => (8, 4, 4, 8),
+            Format::Q5_K => (8, 4, 4, 16),
+            Format::IQ4_XS => (8, 0, 4, -128),
+            _ => (16, 0, 0, 0),
+        };
+        Side { scales, doubled: false, mins, corrections, correction }
+    };
+}
+
+impl<const F: usize> Panels for Blocks256<F> {
+    const FORMAT: Format = Format::ALL[F];
+    const LANES: usize = 16;
+    const TILE: usize = 6;
+    const SIDE: usize = <Self as Shape>::SIDE.vectors();
+    const SUMS: usize = <Self as Shape>::SUMS;
+
+    unsafe fn unpack(rows: &[*const u8], blocks: usize, panel: *mut u8, side: *mut u8) {
+        let [low, high] = halves_of(rows);
+        let layout = <Self as Shape>::SIDE;
+        // SAFETY: the caller's promise; the upper 8 rows follow the lower 8 in every vector.
+        unsafe {
+            unpack256::unpack::<F, STRIDE>(layout, low, blocks, panel, side);
+            unpack256::unpack::<F, STRIDE>(layout, high, blocks, panel.add(32), side.add(32));
+        }
+    }
+
+    unsafe fn sums(q: *const i8, s: *const i16, blocks: usize, sums: *mut u8) {
+        // SAFETY: the caller's promise.
+        unsafe { tile256::sums::<Self>(q, s, blocks, sums) }
+    }
+
+    unsafe fn tile(tile: &Tile, tokens: usize, panels: usize) {
+        // SAFETY: the caller's promise.
+        unsafe { Self::TILES[tokens.min(5) - 1][panels - 1](tile) }
+    }
+}

@@ -1,0 +1,301 @@
+//! The loop nest of the x86 matmuls: unpack a panel of rows so that a lane is a row, sweep all tokens over it.
+//!
+//! A panel is `LANES` consecutive weight rows over a piece of k, unpacked to bytes in groups of 4 k: group, lane, 4
+//! bytes. Behind it lie the rows' scales, one vector per scale. The accumulators of a piece live in `out` between
+//! pieces, so any k fits the scratch. Lane = row makes the order of the float sums the canonical one by construction.
+
+use crate::activations::Activations;
+use crate::format::Format;
+use crate::scratch::Scratch;
+
+/// Values of k in a piece when the panel serves many tokens: 64 rows fit the scratch and the second-level cache.
+const PIECE: usize = 2048;
+
+/// Values of k in a piece when few tokens read it: it never leaves the first-level cache.
+const SHORT_PIECE: usize = 512;
+
+/// Scratch for the tokens' sums; the rest is for panels.
+const SUMS_BYTES: usize = 64 * 1024;
+
+/// What a format needs to be multiplied by panels on one instruction set.
+pub(crate) trait Panels {
+    /// The format of the rows.
+    const FORMAT: Format;
+    /// Rows in a panel: 32-bit lanes in a register.
+    const LANES: usize;
+    /// Most tokens in a tile.
+    const TILE: usize;
+    /// Vectors of scales per block behind the panel.
+    const SIDE: usize;
+    /// Bytes of sums per token and block.
+    const SUMS: usize;
+
+    /// Unpacks `blocks` blocks of each row: bytes to `panel`, scales to `side`.
+    ///
+    /// # Safety
+    /// Each of `rows` (`LANES` pointers) has `blocks` blocks to read; `panel` and `side` have room; the CPU has the set.
+    unsafe fn unpack(rows: &[*const u8], blocks: usize, panel: *mut u8, side: *mut u8);
+
+    /// Writes the sums of one token's blocks that the tile reads.
+    ///
+    /// # Safety
+    /// `q` and `s` have `blocks` blocks to read; `sums` has room for `blocks * SUMS` bytes and 64 more; the CPU has the set.
+    unsafe fn sums(q: *const i8, s: *const i16, blocks: usize, sums: *mut u8);
+
+    /// Adds the products of `tokens` (1, 2, 3, 4 or `TILE`) tokens and `panels` (1 or 2) panels to `out`.
+    ///
+    /// # Safety
+    /// All pointers of `tile` cover what `tokens`, `panels` and `tile.blocks` reach; the CPU has the set.
+    unsafe fn tile(tile: &Tile, tokens: usize, panels: usize);
+}
+
+/// Where a tile reads and writes. Strides are in elements of the pointer they follow.
+pub(crate) struct Tile {
+    /// Blocks of k in this piece.
+    pub blocks: usize,
+    /// The first panel's bytes.
+    pub panel: *const u8,
+    /// Bytes to the next panel.
+    pub panel_stride: usize,
+    /// Bytes from a panel to its scales.
+    pub side: usize,
+    /// The first token's integers.
+    pub q: *const i8,
+    /// Integers to the next token.
+    pub q_stride: usize,
+    /// The first token's scales.
+    pub d: *const f32,
+    /// Scales to the next token.
+    pub d_stride: usize,
+    /// The first token's sums, as `Panels::sums` wrote them.
+    pub sums: *const u8,
+    /// Bytes to the next token's sums.
+    pub sums_stride: usize,
+    /// The first token's output for the first panel's first row.
+    pub out: *mut f32,
+    /// Outputs to the next token.
+    pub out_stride: usize,
+    /// Rows that exist, from the first panel's first row on; lanes beyond must not be stored.
+    pub rows: usize,
+}
+
+/// `out[t, n] = x[t, k] * w[n, k]` for a format with panels.
+///
+/// # Safety
+/// As `MatmulFn`.
+pub(crate) unsafe fn matmul<F: Panels>(w: &[u8], x: &Activations<'_>, out: &mut [f32], scratch: &mut Scratch) {
+    let nest = Nest::<F>::new(w, x, out, scratch);
+    // SAFETY: the lengths are the caller's promise; `Nest` derives every pointer from them.
+    unsafe {
+        if x.t() <= F::TILE && nest.sums_stride(nest.k_blocks) * x.t() <= SUMS_BYTES {
+            nest.few_tokens();
+        } else {
+            nest.many_tokens();
+        }
+    }
+}
+
+/// The loops' fixed facts.
+struct Nest<'a, F> {
+    x: Activations<'a>,
+    w: *const u8,
+    out: *mut f32,
+    /// Sums first, panels behind them.
+    scratch: *mut u8,
+    scratch_bytes: usize,
+    row_bytes: usize,
+    k_blocks: usize,
+    n: usize,
+    format: std::marker::PhantomData<F>,
+}
+
+impl<'a, F: Panels> Nest<'a, F> {
+    fn new(w: &[u8], x: &Activations<'a>, out: &mut [f32], scratch: &mut Scratch) -> Self {
+        let row_bytes = F::FORMAT.row_bytes(x.k());
+        out.fill(0.0); // the accumulators start here
+        let scratch = scratch.bytes_mut();
+        Self {
+            x: *x,
+            w: w.as_ptr(),
+            out: out.as_mut_ptr(),
+            scratch_bytes: scratch.len(),
+            scratch: scratch.as_mut_ptr(),
+            row_bytes,
+            k_blocks: x.k() / F::FORMAT.block_len(),
+            n: w.len() / row_bytes,
+            format: std::marker::PhantomData,
+        }
+    }
+
+    /// Bytes of one token's sums over `blocks`, with the slack that tiles and `sums` may touch beyond.
+    fn sums_stride(&self, blocks: usize) -> usize {
+        (blocks * F::SUMS + 64).next_multiple_of(64)
+    }
+
+    /// Bytes of the unpacked rows of a piece, without their scales.
+    fn panel_bytes(&self, blocks: usize) -> usize {
+        blocks * F::FORMAT.block_len() * F::LANES
+    }
+
+    /// Bytes of a panel with its scales.
+    fn panel_stride(&self, blocks: usize) -> usize {
+        self.panel_bytes(blocks) + blocks * F::SIDE * F::LANES * 4
+    }
+
+    /// Decode and short batches: all sums first, then row by row of panels along k, each piece used at once.
+    unsafe fn few_tokens(&self) {
+        let piece = (SHORT_PIECE / F::FORMAT.block_len()).min(self.k_blocks);
+        let sums_stride = self.sums_stride(self.k_blocks);
+        // SAFETY: `matmul` checked that the sums of all tokens fit their part of the scratch; a short piece of two
+        // panels fits the other part.
+        unsafe {
+            self.token_sums(0, self.x.t(), 0, self.k_blocks, sums_stride);
+            let mut row = 0;
+            while row < self.n {
+                let panels = (self.n - row).div_ceil(F::LANES).min(2);
+                let mut block = 0;
+                while block < self.k_blocks {
+                    let blocks = piece.min(self.k_blocks - block);
+                    for p in 0..panels {
+                        self.prefetch(row + (p + panels) * F::LANES, block, blocks);
+                        self.unpack(row + p * F::LANES, block, blocks, p);
+                    }
+                    let sums = self.scratch.add(block * F::SUMS);
+                    self.tiles(0, self.x.t(), row, panels, block, blocks, sums, sums_stride, 0);
+                    block += blocks;
+                }
+                row += panels * F::LANES;
+            }
+        }
+    }
+
+    /// Prefill: as many panels as fit are unpacked once per piece and swept by all tokens, a tile at a time.
+    unsafe fn many_tokens(&self) {
+        let piece = (PIECE / F::FORMAT.block_len()).min(self.k_blocks);
+        let fit = (self.scratch_bytes - SUMS_BYTES) / self.panel_stride(piece);
+        // Two panels share a tile's activations, so an even number of them is swept at a time.
+        let fit = if fit > 1 { fit & !1 } else { 1 };
+        let sums_stride = self.sums_stride(piece);
+        // SAFETY: `fit` panels of a piece and one tile's sums fit the scratch.
+        unsafe {
+            let mut block = 0;
+            while block < self.k_blocks {
+                let blocks = piece.min(self.k_blocks - block);
+                let mut row = 0;
+                while row < self.n {
+                    let panels = (self.n - row).div_ceil(F::LANES).min(fit);
+                    for p in 0..panels {
+                        self.unpack(row + p * F::LANES, block, blocks, p);
+                    }
+                    let mut token = 0;
+                    while token < self.x.t() {
+                        let end = (token + F::TILE).min(self.x.t());
+                        self.token_sums(token, end, block, blocks, sums_stride);
+                        for p in (0..panels).step_by(2) {
+                            let row = row + p * F::LANES;
+                            let pair = (panels - p).min(2);
+                            self.tiles(token, end, row, pair, block, blocks, self.scratch, sums_stride, p);
+                        }
+                        token = end;
+                    }
+                    row += panels * F::LANES;
+                }
+                block += blocks;
+            }
+        }
+    }
+
+    /// Asks for the weights of a panel that will be unpacked next; rows beyond the end are harmless.
+    unsafe fn prefetch(&self, row: usize, block: usize, blocks: usize) {
+        let bytes = blocks * F::FORMAT.block_bytes();
+        for lane in 0..F::LANES {
+            let from = self.w.wrapping_add((row + lane) * self.row_bytes + block * F::FORMAT.block_bytes());
+            for line in (0..bytes).step_by(64) {
+                prefetch(from.wrapping_add(line));
+            }
+        }
+    }
+
+    /// Unpacks the panel that starts at `row` to place `p` of the scratch. Missing rows repeat the last one.
+    unsafe fn unpack(&self, row: usize, block: usize, blocks: usize, p: usize) {
+        let mut rows = [std::ptr::null(); 16];
+        for (lane, pointer) in rows.iter_mut().enumerate() {
+            let row = (row + lane).min(self.n - 1);
+            // SAFETY: `row` and `block` are inside the weights.
+            *pointer = unsafe { self.w.add(row * self.row_bytes + block * F::FORMAT.block_bytes()) };
+        }
+        // SAFETY: place `p` is inside the scratch, as the loops above fit it.
+        unsafe {
+            let panel = self.scratch.add(SUMS_BYTES + p * self.panel_stride(blocks));
+            F::unpack(&rows[..F::LANES], blocks, panel, panel.add(self.panel_bytes(blocks)));
+        }
+    }
+
+    /// The sums of tokens `from..to` over a piece.
+    unsafe fn token_sums(&self, from: usize, to: usize, block: usize, blocks: usize, stride: usize) {
+        let kind = self.x.kind();
+        let (len, sums) = (kind.block_len(), kind.block_len() / kind.sum_len());
+        for t in from..to {
+            let at = t * self.k_blocks + block;
+            // SAFETY: token and block are inside the activations; the caller left room for `stride` bytes a token.
+            unsafe {
+                let q = self.x.q().as_ptr().add(at * len);
+                let s = self.x.s().as_ptr().add(at * sums);
+                F::sums(q, s, blocks, self.scratch.add((t - from) * stride));
+            }
+        }
+    }
+
+    /// Tokens `from..to` (at most a tile) times the panels from place `p` on.
+    #[allow(clippy::too_many_arguments, reason = "the coordinates of one tile")]
+    unsafe fn tiles(
+        &self,
+        from: usize,
+        to: usize,
+        row: usize,
+        panels: usize,
+        block: usize,
+        blocks: usize,
+        sums: *const u8,
+        sums_stride: usize,
+        p: usize,
+    ) {
+        let panel_stride = self.panel_stride(blocks);
+        let mut token = from;
+        while token < to {
+            let tokens = match to - token {
+                left if left >= F::TILE => F::TILE,
+                5 => 3,
+                left => left.min(4),
+            };
+            let at = token * self.k_blocks + block;
+            // SAFETY: token, row and block are inside; `unpack` and `token_sums` filled what the tile reads.
+            unsafe {
+                let tile = Tile {
+                    blocks,
+                    panel: self.scratch.add(SUMS_BYTES + p * panel_stride),
+                    panel_stride,
+                    side: self.panel_bytes(blocks),
+                    q: self.x.q().as_ptr().add(at * F::FORMAT.block_len()),
+                    q_stride: self.x.k(),
+                    d: self.x.d().as_ptr().add(at),
+                    d_stride: self.k_blocks,
+                    sums: sums.add((token - from) * sums_stride),
+                    sums_stride,
+                    out: self.out.add(token * self.n + row),
+                    out_stride: self.n,
+                    rows: self.n - row,
+                };
+                F::tile(&tile, tokens, panels);
+            }
+            token += tokens;
+        }
+    }
+}
+
+/// Asks for a cache line; any address is allowed.
+fn prefetch(at: *const u8) {
+    use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+    // SAFETY: prefetching has no effect but on speed, whatever the address.
+    unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
+}
