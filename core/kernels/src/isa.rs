@@ -69,9 +69,27 @@ static SCALAR: Isa = Isa { table: Table { name: "scalar", matmul: arch::scalar::
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 fn add_native(_sets: &mut Vec<&'static Isa>) {}
 
+#[cfg(target_arch = "aarch64")]
+static NEON: Isa = Isa { table: Table { name: "neon", matmul: arch::neon::MATMUL } };
+
+#[cfg(target_arch = "aarch64")]
+static NEON_DOTPROD: Isa = Isa { table: Table { name: "neon-dotprod", matmul: arch::neon_dotprod::MATMUL } };
+
+#[cfg(target_arch = "aarch64")]
+static NEON_I8MM: Isa = Isa { table: Table { name: "neon-i8mm", matmul: arch::neon_i8mm::MATMUL } };
+
 /// Adds what this CPU has beyond scalar, in rising order.
 #[cfg(target_arch = "aarch64")]
-fn add_native(_sets: &mut Vec<&'static Isa>) {}
+fn add_native(sets: &mut Vec<&'static Isa>) {
+    use std::arch::is_aarch64_feature_detected as has;
+    sets.push(&NEON);
+    if has!("dotprod") {
+        sets.push(&NEON_DOTPROD);
+        if has!("i8mm") {
+            sets.push(&NEON_I8MM);
+        }
+    }
+}
 
 #[cfg(target_arch = "x86_64")]
 static AVX2: Isa = Isa { table: Table { name: "avx2", matmul: arch::avx2::MATMUL } };

@@ -1,0 +1,171 @@
+//! The formats with a scale per 32 values: from block bytes to 8-bit weights, scales and minimums. Layouts: `block.rs`.
+
+use super::intrinsics::*;
+
+use super::load::{bytes16, halves4, table};
+use crate::block;
+
+/// One format of blocks of 32 values in `N` bytes.
+pub(crate) trait Block32<const N: usize> {
+    /// `weights` are this much above the format's integers. The caller takes `BIAS` times the sum of the activations
+    /// off its dot product, which costs nothing where the sum starts; a multiple of 4.
+    const BIAS: i8 = 0;
+    /// Whether there is a minimum.
+    const MIN: bool = false;
+
+    /// The 32 integers, `BIAS` too large.
+    fn weights(b: &[u8; N]) -> [int8x16_t; 2];
+
+    /// The scales of 4 rows.
+    #[inline(always)]
+    fn scales(b: [&[u8; N]; 4]) -> float32x4_t {
+        halves4::<0, N>(b)
+    }
+
+    /// The minimums of 4 rows; only asked for where `MIN`.
+    #[inline(always)]
+    fn mins(b: [&[u8; N]; 4]) -> float32x4_t {
+        if Self::MIN { halves4::<2, N>(b) } else { vdupq_n_f32(0.0) }
+    }
+}
+
+/// Low and high 4 bits of 16 bytes, 0..=15.
+#[inline(always)]
+pub(crate) fn nibbles(q: uint8x16_t) -> [uint8x16_t; 2] {
+    [vandq_u8(q, vdupq_n_u8(15)), vshrq_n_u8::<4>(q)]
+}
+
+/// As signed bytes.
+#[inline(always)]
+pub(crate) fn signed<const R: usize>(q: [uint8x16_t; R]) -> [int8x16_t; R] {
+    q.map(vreinterpretq_s8_u8)
+}
+
+/// The codebook's entries for the low and high 4 bits.
+#[inline(always)]
+pub(crate) fn looked_up(q: uint8x16_t, codebook: uint8x16_t) -> [int8x16_t; 2] {
+    let [low, high] = nibbles(q);
+    signed([vqtbl1q_u8(codebook, low), vqtbl1q_u8(codebook, high)])
+}
+
+/// A codebook as bytes.
+pub(crate) const fn as_bytes(values: [i8; 16]) -> [u8; 16] {
+    let mut bytes = [0; 16];
+    let mut i = 0;
+    while i < 16 {
+        bytes[i] = values[i] as u8;
+        i += 1;
+    }
+    bytes
+}
+
+/// What the 4 bits of IQ4_NL and IQ4_XS stand for.
+pub(crate) static IQ4_BYTES: [u8; 16] = as_bytes(block::IQ4_VALUES);
+
+/// Twice what the 4 bits of MXFP4 stand for.
+static MXFP4_BYTES: [u8; 16] = as_bytes(block::MXFP4_VALUES);
+
+/// 5 bits less 16: nibbles and the 32 high bits at byte `AT`.
+#[inline(always)]
+fn five_bits<const AT: usize, const N: usize>(b: &[u8; N], q: uint8x16_t) -> [int8x16_t; 2] {
+    static BIT: [u8; 16] = [1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128];
+    static BYTE: [u8; 16] = [0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1];
+    let bits = u32::from_le_bytes([b[AT], b[AT + 1], b[AT + 2], b[AT + 3]]);
+    // A set bit of the complement becomes -1 and, shifted in above the nibble, -16.
+    let clear = vreinterpretq_u8_u32(vdupq_n_u32(!bits));
+    let (bit, byte) = (table(&BIT), table(&BYTE));
+    let low_clear = vtstq_u8(vqtbl1q_u8(clear, byte), bit);
+    let high_clear = vtstq_u8(vqtbl1q_u8(clear, vaddq_u8(byte, vdupq_n_u8(2))), bit);
+    let [low, high] = nibbles(q);
+    signed([vsliq_n_u8::<4>(low, low_clear), vsliq_n_u8::<4>(high, high_clear)])
+}
+
+/// 4 bits, bias -8.
+pub(crate) struct Q4_0;
+
+impl Block32<18> for Q4_0 {
+    const BIAS: i8 = 8;
+
+    #[inline(always)]
+    fn weights(b: &[u8; 18]) -> [int8x16_t; 2] {
+        signed(nibbles(bytes16::<2, 18>(b)))
+    }
+}
+
+/// 4 bits and a minimum.
+pub(crate) struct Q4_1;
+
+impl Block32<20> for Q4_1 {
+    const MIN: bool = true;
+
+    #[inline(always)]
+    fn weights(b: &[u8; 20]) -> [int8x16_t; 2] {
+        signed(nibbles(bytes16::<4, 20>(b)))
+    }
+}
+
+/// 5 bits, bias -16.
+pub(crate) struct Q5_0;
+
+impl Block32<22> for Q5_0 {
+    #[inline(always)]
+    fn weights(b: &[u8; 22]) -> [int8x16_t; 2] {
+        five_bits::<2, 22>(b, bytes16::<6, 22>(b))
+    }
+}
+
+/// 5 bits and a minimum.
+pub(crate) struct Q5_1;
+
+impl Block32<24> for Q5_1 {
+    const BIAS: i8 = -16;
+    const MIN: bool = true;
+
+    #[inline(always)]
+    fn weights(b: &[u8; 24]) -> [int8x16_t; 2] {
+        five_bits::<4, 24>(b, bytes16::<8, 24>(b))
+    }
+}
+
+/// 8 bits.
+pub(crate) struct Q8_0;
+
+impl Block32<34> for Q8_0 {
+    #[inline(always)]
+    fn weights(b: &[u8; 34]) -> [int8x16_t; 2] {
+        signed([bytes16::<2, 34>(b), bytes16::<18, 34>(b)])
+    }
+}
+
+/// 4 bits through a codebook.
+pub(crate) struct Iq4Nl;
+
+impl Block32<18> for Iq4Nl {
+    #[inline(always)]
+    fn weights(b: &[u8; 18]) -> [int8x16_t; 2] {
+        looked_up(bytes16::<2, 18>(b), table(&IQ4_BYTES))
+    }
+}
+
+/// 4-bit floats with a power of two.
+pub(crate) struct Mxfp4;
+
+impl Block32<17> for Mxfp4 {
+    #[inline(always)]
+    fn weights(b: &[u8; 17]) -> [int8x16_t; 2] {
+        looked_up(bytes16::<1, 17>(b), table(&MXFP4_BYTES))
+    }
+
+    #[inline(always)]
+    fn scales(b: [&[u8; 17]; 4]) -> float32x4_t {
+        let e = vdupq_n_u32(u32::from(b[0][0]));
+        let e = vsetq_lane_u32::<1>(u32::from(b[1][0]), e);
+        let e = vsetq_lane_u32::<2>(u32::from(b[2][0]), e);
+        let e = vsetq_lane_u32::<3>(u32::from(b[3][0]), e);
+        // 2^(e - 128): exponent e - 1, and the two subnormals below it.
+        let normal = vshlq_n_u32::<23>(vsubq_u32(e, vdupq_n_u32(1)));
+        let subnormal = vshlq_u32(vdupq_n_u32(0x0020_0000), vreinterpretq_s32_u32(e));
+        let is_normal = vcgtq_u32(e, vdupq_n_u32(1));
+        vreinterpretq_f32_u32(vbslq_u32(is_normal, normal, subnormal))
+    }
+}

@@ -1,0 +1,114 @@
+//! The matmul table of a set: the loops of this folder compiled for the set's instructions, for every format.
+
+use super::dot::Smull;
+use super::tile::ByLane;
+
+/// Defines `MATMUL` of a set. `features` are what its instructions need, `dot` its dot product for one token, `layout` its
+/// tile for more, and `tiles` the accumulators of that tile for each number of tokens.
+macro_rules! matmul_set {
+    (features: $features:literal, dot: $dot:expr, layout: $layout:ty = $new:expr, tiles: [$($tokens:pat => $a:literal),*]) => {
+        use $crate::activations::Activations;
+        use $crate::arch::neon::{blocks32::{self, Block32}, blocks256::{self, Block256}, dense};
+        use $crate::arch::neon::{one_token, panel::{self, Tiles}, quantize, tile::{self, Sums, Tile32, Tile256}};
+        use $crate::format::Format;
+        use $crate::matmul::{MatmulFn, MatmulOps};
+        use $crate::scratch::Scratch;
+
+        /// Quantizing and weight rows times activations.
+        pub(crate) const MATMUL: MatmulOps = MatmulOps {
+            quantize_q8_32: quantize::q8_32,
+            quantize_q8_256: quantize::q8_256,
+            matmul: BY_FORMAT,
+        };
+
+        /// Indexed by `Format as usize`.
+        const BY_FORMAT: [MatmulFn; Format::COUNT] = {
+            let mut table: [MatmulFn; Format::COUNT] = [floats::<64, dense::F32>; Format::COUNT];
+            table[Format::F16 as usize] = floats::<32, dense::F16>;
+            table[Format::BF16 as usize] = floats::<32, dense::Bf16>;
+            table[Format::Q4_0 as usize] = rows32::<18, blocks32::Q4_0>;
+            table[Format::Q4_1 as usize] = rows32::<20, blocks32::Q4_1>;
+            table[Format::Q5_0 as usize] = rows32::<22, blocks32::Q5_0>;
+            table[Format::Q5_1 as usize] = rows32::<24, blocks32::Q5_1>;
+            table[Format::Q8_0 as usize] = rows32::<34, blocks32::Q8_0>;
+            table[Format::Q2_K as usize] = rows256::<84, blocks256::Q2K>;
+            table[Format::Q3_K as usize] = rows256::<110, blocks256::Q3K>;
+            table[Format::Q4_K as usize] = rows256::<144, blocks256::Q4K>;
+            table[Format::Q5_K as usize] = rows256::<176, blocks256::Q5K>;
+            table[Format::Q6_K as usize] = rows256::<210, blocks256::Q6K>;
+            table[Format::IQ4_NL as usize] = rows32::<18, blocks32::Iq4Nl>;
+            table[Format::IQ4_XS as usize] = rows256::<136, blocks256::Iq4Xs>;
+            table[Format::MXFP4 as usize] = rows32::<17, blocks32::Mxfp4>;
+            table
+        };
+
+        /// Float formats: no integer dot product in them.
+        fn floats<const N: usize, W: dense::Dense<N>>(w: &[u8], x: &Activations<'_>, out: &mut [f32], _: &mut Scratch) {
+            dense::rows::<N, W>(w, x, out);
+        }
+
+        /// Formats with blocks of 32.
+        #[target_feature(enable = $features)]
+        fn rows32<const N: usize, B: Block32<N>>(w: &[u8], x: &Activations<'_>, out: &mut [f32], scratch: &mut Scratch) {
+            if x.t() == 1 {
+                one_token::rows32::<N, B, _>($dot, w, x, out);
+            } else {
+                panel::rows32::<N, B, _>($new, w, x, out, scratch);
+            }
+        }
+
+        /// Formats with blocks of 256.
+        #[target_feature(enable = $features)]
+        fn rows256<const N: usize, B: Block256<N>>(w: &[u8], x: &Activations<'_>, out: &mut [f32], scratch: &mut Scratch) {
+            if x.t() == 1 {
+                one_token::rows256::<N, B, _>($dot, w, x, out);
+            } else {
+                panel::rows256::<N, B, _>($new, w, x, out, scratch);
+            }
+        }
+
+        impl Tiles for $layout {
+            fn sweep32(self, min: bool, tokens: usize, tile: &Tile32<'_>, sums: &mut Sums) {
+                // SAFETY: `self` proves that the CPU has the features.
+                unsafe {
+                    match (tokens, min) {
+                        $(($tokens, false) => sweep32::<$a, false>(tile, sums),
+                        ($tokens, true) => sweep32::<$a, true>(tile, sums),)*
+                    }
+                }
+            }
+
+            fn sweep256(self, group: usize, min: bool, tokens: usize, tile: &Tile256<'_>, sums: &mut Sums) {
+                // SAFETY: `self` proves that the CPU has the features.
+                unsafe {
+                    match (tokens, group, min) {
+                        $(($tokens, 16, false) => sweep256::<$a, 16, false>(tile, sums),
+                        ($tokens, 16, true) => sweep256::<$a, 16, true>(tile, sums),
+                        ($tokens, _, false) => sweep256::<$a, 32, false>(tile, sums),
+                        ($tokens, _, true) => sweep256::<$a, 32, true>(tile, sums),)*
+                    }
+                }
+            }
+        }
+
+        #[target_feature(enable = $features)]
+        #[inline(never)]
+        fn sweep32<const A: usize, const MIN: bool>(tile: &Tile32<'_>, sums: &mut Sums) {
+            tile::sweep32::<A, MIN, _>($new, tile, sums);
+        }
+
+        #[target_feature(enable = $features)]
+        #[inline(never)]
+        fn sweep256<const A: usize, const GROUP: usize, const MIN: bool>(tile: &Tile256<'_>, sums: &mut Sums) {
+            tile::sweep256::<A, GROUP, MIN, _>($new, tile, sums);
+        }
+    };
+}
+pub(crate) use matmul_set;
+
+matmul_set! {
+    features: "neon",
+    dot: Smull,
+    layout: ByLane<Smull> = ByLane(Smull),
+    tiles: [1 => 2, 2 => 4, 3 => 6, _ => 8]
+}

@@ -1,0 +1,12 @@
+//! The matmul table with `sdot`.
+
+use super::dot::Sdot;
+use crate::arch::neon::matmul::matmul_set;
+use crate::arch::neon::tile::ByLane;
+
+matmul_set! {
+    features: "neon,dotprod",
+    dot: Sdot::new(),
+    layout: ByLane<Sdot> = ByLane(Sdot::new()),
+    tiles: [1 => 2, 2 => 4, 3 => 6, _ => 8]
+}
