@@ -1,8 +1,21 @@
 //! The engine as a shared library: one exported function that reaches whatever an app can, so that nothing is dropped.
 
-/// Opens the file that `SPRAT_MODEL` names and uses all of the public interface. Linked and measured, never called.
+use std::sync::Arc;
+
+use sprat::{Error, GenerationOptions, Model, Session, SessionOptions, Stop};
+
+/// Holds a conversation with the model that `SPRAT_MODEL` names. Linked and measured, never called.
 // SAFETY: no other library in the process defines this name; it takes and returns nothing that could be misused.
 #[unsafe(no_mangle)]
-pub extern "C" fn sprat_size() -> u64 {
-    0
+pub extern "C" fn sprat_size() -> usize {
+    converse().unwrap_or_else(|error| error.to_string().len())
+}
+
+fn converse() -> Result<usize, Error> {
+    let model = Arc::new(Model::open(std::env::var_os("SPRAT_MODEL").unwrap_or_default())?);
+    let mut session = Session::new(&model, SessionOptions::default())?;
+    let mut seen = 0;
+    let reply =
+        session.respond("", &GenerationOptions::default(), &Stop::default(), &mut |piece| seen += piece.len())?;
+    Ok(seen + reply.text.len() + session.memory().kv)
 }
