@@ -88,10 +88,16 @@ fn has_target(context: &Context, triple: &str) -> Result<bool> {
 }
 
 fn rustup<const N: usize>(context: &Context, args: [&str; N]) -> Result<()> {
+    let missing = || Error::Missing { what: args[N - 1].into(), install: format!("rustup {}", args.join(" ")) };
     if !on_path("rustup") {
-        return Err(Error::Missing { what: args[N - 1].into(), install: format!("rustup {}", args.join(" ")) });
+        return Err(missing());
     }
-    Program::new(context, "rustup").args(args).run(context)
+    Program::new(context, "rustup").args(args).run(context).map_err(|error| explained(error, missing))
+}
+
+/// An installer that failed has said why above; the summary says what to install.
+fn explained(error: Error, missing: impl Fn() -> Error) -> Error {
+    if matches!(error, Error::Failed { .. }) { missing() } else { error }
 }
 
 /// Installs Debian packages as root, or through sudo where it asks no password.
@@ -114,10 +120,7 @@ fn apt(context: &Context, packages: &[&str]) -> Result<()> {
     let _ = apt_get(&["update"]);
     let mut install = vec!["install", "--no-install-recommends"];
     install.extend(packages);
-    apt_get(&install).map_err(|error| match error {
-        Error::Failed { .. } => missing(),
-        other => other,
-    })
+    apt_get(&install).map_err(|error| explained(error, missing))
 }
 
 #[cfg(test)]
