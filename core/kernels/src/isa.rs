@@ -3,6 +3,8 @@
 use std::sync::OnceLock;
 
 use crate::arch;
+use crate::attention::AttentionOps;
+use crate::float::FloatOps;
 use crate::matmul::MatmulOps;
 
 /// Everything one instruction set provides.
@@ -14,6 +16,10 @@ pub(crate) struct Table {
     pub name: &'static str,
     /// Quantizing and weight rows times activations.
     pub matmul: MatmulOps,
+    /// Norms, activations and other work on plain floats.
+    pub float: FloatOps,
+    /// Attention over the KV cache.
+    pub attention: AttentionOps,
 }
 
 /// An instruction set this CPU was seen to have: the safe doors to its kernels.
@@ -63,20 +69,48 @@ impl Isa {
     }
 }
 
-static SCALAR: Isa = Isa { table: Table { name: "scalar", matmul: arch::scalar::MATMUL } };
+static SCALAR: Isa = Isa {
+    table: Table {
+        name: "scalar",
+        matmul: arch::scalar::MATMUL,
+        float: arch::scalar::float::FLOAT,
+        attention: arch::scalar::attention::ATTENTION,
+    },
+};
 
 /// Adds what this CPU has beyond scalar, in rising order.
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 fn add_native(_sets: &mut Vec<&'static Isa>) {}
 
 #[cfg(target_arch = "aarch64")]
-static NEON: Isa = Isa { table: Table { name: "neon", matmul: arch::neon::MATMUL } };
+static NEON: Isa = Isa {
+    table: Table {
+        name: "neon",
+        matmul: arch::neon::MATMUL,
+        float: arch::neon::float::FLOAT,
+        attention: arch::neon::attention::ATTENTION,
+    },
+};
 
 #[cfg(target_arch = "aarch64")]
-static NEON_DOTPROD: Isa = Isa { table: Table { name: "neon-dotprod", matmul: arch::neon_dotprod::MATMUL } };
+static NEON_DOTPROD: Isa = Isa {
+    table: Table {
+        name: "neon-dotprod",
+        matmul: arch::neon_dotprod::MATMUL,
+        float: arch::neon::float::FLOAT,
+        attention: arch::neon::attention::ATTENTION,
+    },
+};
 
 #[cfg(target_arch = "aarch64")]
-static NEON_I8MM: Isa = Isa { table: Table { name: "neon-i8mm", matmul: arch::neon_i8mm::MATMUL } };
+static NEON_I8MM: Isa = Isa {
+    table: Table {
+        name: "neon-i8mm",
+        matmul: arch::neon_i8mm::MATMUL,
+        float: arch::neon::float::FLOAT,
+        attention: arch::neon::attention::ATTENTION,
+    },
+};
 
 /// Adds what this CPU has beyond scalar, in rising order.
 #[cfg(target_arch = "aarch64")]
@@ -92,10 +126,24 @@ fn add_native(sets: &mut Vec<&'static Isa>) {
 }
 
 #[cfg(target_arch = "x86_64")]
-static AVX2: Isa = Isa { table: Table { name: "avx2", matmul: arch::avx2::MATMUL } };
+static AVX2: Isa = Isa {
+    table: Table {
+        name: "avx2",
+        matmul: arch::avx2::MATMUL,
+        float: arch::avx2::float::FLOAT,
+        attention: arch::avx2::attention::ATTENTION,
+    },
+};
 
 #[cfg(target_arch = "x86_64")]
-static AVX512: Isa = Isa { table: Table { name: "avx512", matmul: arch::avx512::MATMUL } };
+static AVX512: Isa = Isa {
+    table: Table {
+        name: "avx512",
+        matmul: arch::avx512::MATMUL,
+        float: arch::avx512::float::FLOAT,
+        attention: arch::avx512::attention::ATTENTION,
+    },
+};
 
 /// Adds what this CPU has beyond scalar, in rising order.
 #[cfg(target_arch = "x86_64")]

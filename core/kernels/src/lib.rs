@@ -4,13 +4,18 @@
 
 mod activations;
 mod arch;
+mod attention;
 mod block;
+mod float;
 mod format;
 mod isa;
+pub mod math;
 mod matmul;
 mod scratch;
 
 pub use activations::{ActivationKind, Activations};
+pub use attention::{Attend, KvFormat, MAX_HEAD_DIM, PAGE_LEN, State};
+pub use float::{Activation, Pairing};
 pub use format::Format;
 pub use isa::Isa;
 pub use scratch::{MAX_SCRATCH_BYTES, Scratch};

@@ -5,7 +5,9 @@ use std::arch::x86_64::*;
 use crate::format::Format;
 use crate::matmul::{MatmulFn, MatmulOps};
 
+pub(crate) mod attention;
 pub(crate) mod dense;
+pub(crate) mod float;
 mod matmul;
 mod quantize;
 pub(crate) mod sums32;

@@ -6,7 +6,9 @@ use crate::arch::avx2;
 use crate::format::Format;
 use crate::matmul::{MatmulFn, MatmulOps};
 
+pub(crate) mod attention;
 mod dense;
+pub(crate) mod float;
 mod matmul;
 mod tile256;
 mod tile32;

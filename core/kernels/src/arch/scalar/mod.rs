@@ -5,7 +5,9 @@ use crate::format::Format;
 use crate::matmul::{MatmulFn, MatmulOps};
 use crate::scratch::Scratch;
 
+pub(crate) mod attention;
 pub(crate) mod dequantize;
+pub(crate) mod float;
 pub(crate) mod matmul;
 pub(crate) mod quantize;
 

@@ -1,0 +1,261 @@
+//! Every set against scalar by bits, and scalar against plain f64 formulas.
+
+use half::f16;
+
+use super::*;
+
+const SIZES: [usize; 13] = [0, 1, 2, 7, 8, 9, 15, 16, 17, 64, 100, 129, 2048];
+
+/// Numbers from a fixed seed (xorshift64*), and the odd special one if asked.
+pub(crate) struct Random(pub u64);
+
+impl Random {
+    pub fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    /// Evenly spread over `-size..size`.
+    pub fn float(&mut self, size: f32) -> f32 {
+        ((self.next() >> 40) as f32 / (1 << 23) as f32 - 1.0) * size
+    }
+
+    pub fn floats(&mut self, n: usize, size: f32) -> Vec<f32> {
+        (0..n).map(|_| self.float(size)).collect()
+    }
+
+    /// Every kind of float: any bit pattern.
+    pub fn bits(&mut self, n: usize) -> Vec<f32> {
+        (0..n).map(|_| f32::from_bits((self.next() >> 32) as u32)).collect()
+    }
+}
+
+/// Bits, with all NaNs alike: their payload is not promised.
+pub(crate) fn bits(x: &[f32]) -> Vec<u32> {
+    x.iter().map(|x| if x.is_nan() { f32::NAN.to_bits() } else { x.to_bits() }).collect()
+}
+
+const ACTIVATIONS: [Activation; 6] = [
+    Activation::Silu,
+    Activation::GeluTanh,
+    Activation::Sigmoid,
+    Activation::Tanh,
+    Activation::Softplus,
+    Activation::Exp,
+];
+
+/// Runs every kernel on the given rows and returns all results.
+fn everything(isa: &Isa, x: &[f32], y: &[f32], z: &[f32]) -> Vec<(String, Vec<f32>)> {
+    let n = x.len();
+    let mut results = Vec::new();
+    let mut run = |name: &str, f: &dyn Fn(&mut [f32])| {
+        let mut out = x.to_vec();
+        f(&mut out);
+        results.push((name.to_owned(), out));
+    };
+    run("rms_norm", &|out| isa.rms_norm(x, Some(y), 1e-5, out));
+    run("rms_norm without weight", &|out| isa.rms_norm(x, None, 1e-5, out));
+    run("layer_norm", &|out| isa.layer_norm(x, Some(y), Some(z), 1e-5, out));
+    run("layer_norm without weight", &|out| isa.layer_norm(x, None, None, 1e-5, out));
+    for turned in [n / 2, n / 4] {
+        for pairing in [Pairing::Adjacent, Pairing::Halves] {
+            let name = format!("rope {pairing:?} {turned}");
+            run(&name, &|out| isa.rope(out, &y[..turned], &z[..turned], pairing));
+        }
+    }
+    for f in ACTIVATIONS {
+        run(&format!("{f:?}"), &|out| isa.activate(f, out));
+        run(&format!("gated {f:?}"), &|out| isa.gated(f, out, y));
+    }
+    run("add", &|out| isa.add(out, y));
+    run("multiply", &|out| isa.multiply(out, y));
+    run("scale", &|out| isa.scale(out, 0.3));
+    run("add_scaled", &|out| isa.add_scaled(out, y, 0.3));
+    run("softmax", &|out| isa.softmax(out));
+    run("soft_cap", &|out| isa.soft_cap(out, 30.0));
+    run("f16", &|out| {
+        let mut half = vec![0; n];
+        isa.store_f16(x, &mut half);
+        isa.load_f16(&half, out);
+    });
+    results
+}
+
+#[test]
+fn every_set_gives_the_bits_of_scalar() {
+    let mut random = Random(7);
+    let scalar = Isa::available()[0];
+    for n in SIZES {
+        let plain = [random.floats(n, 4.0), random.floats(n, 2.0), random.floats(n, 1.0)];
+        let wild = [random.bits(n), random.floats(n, 2.0), random.bits(n)];
+        for [x, y, z] in [plain, wild] {
+            let expected = everything(scalar, &x, &y, &z);
+            for isa in Isa::available() {
+                for (found, expected) in everything(isa, &x, &y, &z).iter().zip(&expected) {
+                    let name = (isa.name(), n, &expected.0);
+                    assert_eq!(bits(&found.1), bits(&expected.1), "{name:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn every_half_precision_number_is_widened_and_stored_as_by_the_half_crate() {
+    let all: Vec<u16> = (0..=u16::MAX).collect();
+    let mut random = Random(8);
+    // The midpoints between neighbours, where rounding decides, and anything else.
+    let mut floats: Vec<f32> = (0..0x7c00u16)
+        .map(|h| (f16::from_bits(h).to_f32() + f16::from_bits(h + 1).to_f32()) / 2.0)
+        .flat_map(|x| [x, -x, x.next_up(), x.next_down()])
+        .collect();
+    floats.extend(random.bits(100_000));
+    for isa in Isa::available() {
+        let mut wide = vec![0.0; all.len()];
+        isa.load_f16(&all, &mut wide);
+        let expected: Vec<f32> = all.iter().map(|&h| f16::from_bits(h).to_f32()).collect();
+        assert_eq!(bits(&wide), bits(&expected), "{}", isa.name());
+        let mut half = vec![0; floats.len()];
+        isa.store_f16(&floats, &mut half);
+        for (&x, &h) in floats.iter().zip(&half) {
+            let same = if x.is_nan() { f16::from_bits(h).is_nan() } else { h == f16::from_f32(x).to_bits() };
+            assert!(same, "{}: {x:e} became {h:#x}", isa.name());
+        }
+    }
+}
+
+/// Compares with an f64 formula: absolute error relative to the largest value.
+fn close(name: &str, found: &[f32], exact: &[f64], bound: f64) {
+    let size = exact.iter().fold(1e-30f64, |size, x| size.max(x.abs()));
+    for (i, (&found, exact)) in found.iter().zip(exact).enumerate() {
+        let error = (f64::from(found) - exact).abs() / size;
+        assert!(error <= bound, "{name} [{i}]: {found:e}, exact {exact:e}");
+    }
+}
+
+// The bounds: a sum of n <= 2048 products in 16 chains rounds at most 128 + 4 times, 132 * 2^-24 = 8e-6; halved by the
+// square root. Elementwise results round a handful of times.
+
+#[test]
+fn norms_agree_with_the_formulas() {
+    let mut random = Random(9);
+    let isa = Isa::detect();
+    for n in SIZES.into_iter().filter(|&n| n > 0) {
+        let (x, w, b) = (random.floats(n, 4.0), random.floats(n, 2.0), random.floats(n, 1.0));
+        let wide: Vec<f64> = x.iter().map(|&x| f64::from(x)).collect();
+        let mut out = vec![0.0; n];
+        isa.rms_norm(&x, Some(&w), 1e-6, &mut out);
+        let mean = wide.iter().map(|x| x * x).sum::<f64>() / n as f64;
+        let exact: Vec<f64> = wide.iter().zip(&w).map(|(x, &w)| x / (mean + 1e-6).sqrt() * f64::from(w)).collect();
+        close("rms_norm", &out, &exact, 5e-6);
+
+        isa.layer_norm(&x, Some(&w), Some(&b), 1e-2, &mut out);
+        let mean = wide.iter().sum::<f64>() / n as f64;
+        let var = wide.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / n as f64;
+        let unit = wide.iter().map(|x| (x - mean) / (var + 1e-2).sqrt());
+        let exact: Vec<f64> = unit.zip(&w).zip(&b).map(|((x, &w), &b)| x * f64::from(w) + f64::from(b)).collect();
+        close("layer_norm", &out, &exact, 1e-5);
+    }
+}
+
+#[test]
+fn rope_turns_each_pair_and_leaves_the_rest() {
+    let isa = Isa::detect();
+    let (cos, sin) = ([0.6, 0.0, -1.0], [0.8, 1.0, 0.0]);
+    let mut head = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0];
+    isa.rope(&mut head, &cos, &sin, Pairing::Adjacent);
+    close("adjacent", &head, &[-1.0, 2.0, -4.0, 3.0, -5.0, -6.0, 7.0, 8.0], 1e-6);
+    let mut head = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0];
+    isa.rope(&mut head, &cos, &sin, Pairing::Halves);
+    close("halves", &head, &[-2.6, -5.0, -3.0, 3.2, 2.0, -6.0, 7.0, 8.0], 1e-6);
+}
+
+#[test]
+fn softmax_agrees_with_the_formula_and_defines_its_ends() {
+    let mut random = Random(10);
+    let isa = Isa::detect();
+    for n in SIZES.into_iter().filter(|&n| n > 0) {
+        let x = random.floats(n, 10.0);
+        let mut out = x.clone();
+        isa.softmax(&mut out);
+        let max = f64::from(x.iter().copied().fold(f32::NEG_INFINITY, f32::max));
+        let exact: Vec<f64> = x.iter().map(|&x| (f64::from(x) - max).exp()).collect();
+        let sum: f64 = exact.iter().sum();
+        close("softmax", &out, &exact.iter().map(|x| x / sum).collect::<Vec<_>>(), 1e-5);
+    }
+    let mut masked = [f32::NEG_INFINITY, 0.0, f32::NEG_INFINITY];
+    isa.softmax(&mut masked);
+    assert_eq!(masked, [0.0, 1.0, 0.0]);
+    let mut nothing = [f32::NEG_INFINITY; 3];
+    isa.softmax(&mut nothing);
+    assert_eq!(nothing, [0.0; 3]);
+    let mut poisoned = [0.0, f32::NAN, 1.0];
+    isa.softmax(&mut poisoned);
+    assert!(poisoned.iter().all(|x| x.is_nan()));
+}
+
+#[test]
+fn soft_cap_and_gates_agree_with_the_formulas() {
+    let mut random = Random(11);
+    let isa = Isa::detect();
+    let (x, y) = (random.floats(1000, 90.0), random.floats(1000, 2.0));
+    let mut out = x.clone();
+    isa.soft_cap(&mut out, 50.0);
+    let exact: Vec<f64> = x.iter().map(|&x| 50.0 * (f64::from(x) / 50.0).tanh()).collect();
+    close("soft_cap", &out, &exact, 3e-7);
+    let mut out = x.clone();
+    isa.gated(Activation::Silu, &mut out, &y);
+    let exact: Vec<f64> =
+        x.iter().zip(&y).map(|(&x, &y)| f64::from(x) / (1.0 + (-f64::from(x)).exp()) * f64::from(y)).collect();
+    close("gated silu", &out, &exact, 3e-7);
+}
+
+#[test]
+#[ignore = "prints speeds; run with --release --nocapture"]
+fn speeds() {
+    let mut random = Random(12);
+    for isa in Isa::available() {
+        for n in [2048, 8192] {
+            let (x, w) = (random.floats(n, 3.0), random.floats(n, 1.0));
+            let mut out = x.clone();
+            let time = |name: &str, f: &mut dyn FnMut()| {
+                let mut best = f64::INFINITY;
+                for _ in 0..200 {
+                    let start = std::time::Instant::now();
+                    f();
+                    best = best.min(start.elapsed().as_secs_f64());
+                }
+                println!(
+                    "{:8} {name:12} {n:6} {:9.0} ns {:7.2} GB/s read",
+                    isa.name(),
+                    best * 1e9,
+                    4e-9 * n as f64 / best
+                );
+            };
+            time("rms_norm", &mut || isa.rms_norm(&x, Some(&w), 1e-5, &mut out));
+            let mut out = x.clone();
+            time("exp", &mut || {
+                out.copy_from_slice(&x);
+                isa.activate(Activation::Exp, &mut out);
+            });
+            time("gated silu", &mut || {
+                out.copy_from_slice(&x);
+                isa.gated(Activation::Silu, &mut out, &w);
+            });
+            time("gated gelu", &mut || {
+                out.copy_from_slice(&x);
+                isa.gated(Activation::GeluTanh, &mut out, &w);
+            });
+            time("softmax", &mut || {
+                out.copy_from_slice(&x);
+                isa.softmax(&mut out);
+            });
+            time("rope adj", &mut || isa.rope(&mut out, &x[..n / 2], &w[..n / 2], Pairing::Adjacent));
+            time("rope halves", &mut || isa.rope(&mut out, &x[..n / 2], &w[..n / 2], Pairing::Halves));
+            let mut half = vec![0; n];
+            time("store_f16", &mut || isa.store_f16(&x, &mut half));
+        }
+    }
+}
