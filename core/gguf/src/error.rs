@@ -1,6 +1,9 @@
 //! What can be wrong with a GGUF file.
 
-/// A fault in a file, with the facts.
+use crate::tensor::TensorKind;
+use crate::value::{Quoted, ValueKind};
+
+/// A fault in a file, with the facts. Names from the file are shown quoted and cut: they may hold anything.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -19,13 +22,21 @@ pub enum Error {
     /// The file is written in big-endian order.
     #[error("big-endian GGUF files are not supported")]
     BigEndian,
-    /// The bytes end inside the header.
+    /// The bytes end inside the header. Where `needed` is above the file's length, the file itself is cut off or lies;
+    /// else more of it has to be fetched. Arrays of strings are walked one by one, so fetch rather twice as much than
+    /// just what is missing.
     #[error("the file is cut off: at least {needed} bytes are needed, there are {available}")]
     Truncated {
         /// How many bytes must be there for the header to go on.
         needed: u64,
         /// How many there are.
         available: u64,
+    },
+    /// There is no memory for the table of contents.
+    #[error("no memory for {bytes} bytes of the table of contents")]
+    Memory {
+        /// How many were asked for.
+        bytes: u64,
     },
     /// A count or length is above its limit.
     #[error("{what} is {found}, the limit is {limit}")]
@@ -38,7 +49,7 @@ pub enum Error {
         limit: u64,
     },
     /// A value's type number is unknown.
-    #[error("metadata key {key}: value type {kind} is unknown")]
+    #[error("metadata key {}: value type {kind} is unknown", Quoted(.key))]
     ValueKind {
         /// The key.
         key: String,
@@ -53,8 +64,8 @@ pub enum Error {
         /// Where it begins.
         offset: u64,
     },
-    /// A bool is neither 0 nor 1.
-    #[error("metadata key {key}: {found} is not a bool")]
+    /// A bool, alone or in an array, is neither 0 nor 1.
+    #[error("metadata key {}: {found} is not a bool", Quoted(.key))]
     Bool {
         /// The key.
         key: String,
@@ -62,7 +73,7 @@ pub enum Error {
         found: u8,
     },
     /// A key or a tensor stands twice in the file.
-    #[error("{what} {name} stands twice in the file")]
+    #[error("{what} {} stands twice in the file", Quoted(.name))]
     Duplicate {
         /// Key or tensor.
         what: &'static str,
@@ -70,7 +81,7 @@ pub enum Error {
         name: String,
     },
     /// A metadata value has another type than asked for.
-    #[error("metadata key {key}: expected {expected}, the file has {found}")]
+    #[error("metadata key {}: expected {expected}, the file has {found}", Quoted(.key))]
     WrongKind {
         /// The key.
         key: String,
@@ -79,14 +90,24 @@ pub enum Error {
         /// What is there.
         found: ValueKind,
     },
-    /// `general.alignment` is no power of two up to 1 MiB, or not a multiple of 8.
+    /// `general.alignment` is not a power of two from 8 to [`crate::limits::ALIGNMENT`].
     #[error("general.alignment {found} is not usable")]
     Alignment {
         /// What the file says.
         found: u64,
     },
-    /// A tensor's type number is unknown, or one that ggml has dropped.
-    #[error("tensor {name}: type {kind} is unknown")]
+    /// A tensor's type is one that ggml has given up.
+    #[error("tensor {}: type {kind} ({was}) was removed from ggml; convert the model again", Quoted(.name))]
+    RemovedTensorKind {
+        /// The tensor.
+        name: String,
+        /// The number.
+        kind: u32,
+        /// What it stood for.
+        was: &'static str,
+    },
+    /// A tensor's type number is unknown.
+    #[error("tensor {}: type {kind} is unknown", Quoted(.name))]
     TensorKind {
         /// The tensor.
         name: String,
@@ -94,7 +115,7 @@ pub enum Error {
         kind: u32,
     },
     /// A tensor has no dimensions, an empty one, a product that overflows, or rows that are not whole blocks.
-    #[error("tensor {name}: shape {shape:?} is not usable for type {kind}")]
+    #[error("tensor {}: shape {shape:?} is not usable for type {kind}", Quoted(.name))]
     Shape {
         /// The tensor.
         name: String,
@@ -104,7 +125,7 @@ pub enum Error {
         kind: TensorKind,
     },
     /// A tensor's data does not begin at a multiple of the alignment.
-    #[error("tensor {name}: offset {offset} is not a multiple of {alignment}")]
+    #[error("tensor {}: offset {offset} is not a multiple of {alignment}", Quoted(.name))]
     Misaligned {
         /// The tensor.
         name: String,
@@ -114,7 +135,7 @@ pub enum Error {
         alignment: u64,
     },
     /// A tensor's data lies outside the file.
-    #[error("tensor {name}: bytes {start}..{end} lie outside the file of {file_len} bytes")]
+    #[error("tensor {}: bytes {start}..{end} lie outside the file of {file_len} bytes", Quoted(.name))]
     OutOfBounds {
         /// The tensor.
         name: String,
@@ -126,7 +147,7 @@ pub enum Error {
         file_len: u64,
     },
     /// Two tensors share bytes.
-    #[error("tensors {first} and {second} overlap")]
+    #[error("tensors {} and {} overlap", Quoted(.first), Quoted(.second))]
     Overlap {
         /// The one that begins first.
         first: String,
@@ -134,6 +155,3 @@ pub enum Error {
         second: String,
     },
 }
-
-use crate::tensor::TensorKind;
-use crate::value::ValueKind;

@@ -1,7 +1,7 @@
 //! GGUF: from a file's bytes to its table of contents, and back.
 //!
-//! Reads versions 2 and 3, little-endian. Nothing here opens files or holds on to bytes: values are owned where they are
-//! small, arrays and tensors are byte ranges of the file, so that a caller may map it, read it or receive it in part.
+//! Reads versions 2 and 3, little-endian. Nothing here opens files or holds on to bytes: values are owned where they
+//! are small, arrays and tensors are byte ranges of the file, so that a caller may map it, read it or receive it in part.
 //! Source: the GGUF specification, <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>.
 #![forbid(unsafe_code)]
 
@@ -36,6 +36,8 @@ pub mod limits {
     pub const STRING_BYTES: u64 = 16 << 20;
     /// Dimensions of a tensor. ggml has four.
     pub const DIMENSIONS: u32 = 4;
-    /// Arrays inside arrays.
+    /// Arrays inside arrays. No known file has any; each level is a level of recursion.
     pub const NESTING: usize = 4;
+    /// Alignment of tensor data. Memory pages have at most 64 KB; more would only pad the file.
+    pub const ALIGNMENT: u64 = 1 << 20;
 }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::contents::Contents;
 use crate::error::Error;
-use crate::tensor::{Tensor, TensorKind};
+use crate::tensor::{Tensor, TensorKind, removed};
 use crate::value::{Array, Value, ValueKind};
 use crate::{DEFAULT_ALIGNMENT, MAGIC, limits};
 
@@ -15,8 +15,10 @@ const MIN_TENSOR_BYTES: u64 = 8 + 4 + 8 + 4 + 8;
 
 impl Contents {
     /// Reads the header of a file of `file_len` bytes. `bytes` is the file, or a beginning of it that holds the whole
-    /// header; if it does not, [`Error::Truncated`] says how many bytes to get at least.
+    /// header; if it does not, [`Error::Truncated`] says how many bytes to get at least. Bytes behind `file_len` are
+    /// not looked at.
     pub fn parse(bytes: &[u8], file_len: u64) -> Result<Self, Error> {
+        let bytes = usize::try_from(file_len).ok().and_then(|len| bytes.get(..len)).unwrap_or(bytes);
         let mut cursor = Cursor { bytes, at: 0 };
         let magic = &bytes[..bytes.len().min(4)];
         if magic != &MAGIC[..magic.len()] {
@@ -32,7 +34,7 @@ impl Contents {
         let n_keys = cursor.count("number of metadata keys", limits::KEYS)?;
         cursor.expect(n_keys * MIN_KEY_BYTES + n_tensors * MIN_TENSOR_BYTES)?;
 
-        let mut metadata = Vec::with_capacity(n_keys as usize);
+        let mut metadata = room(n_keys)?;
         for _ in 0..n_keys {
             let key = cursor.string("metadata key", limits::NAME_BYTES)?;
             let value = cursor.value(&key)?;
@@ -44,12 +46,12 @@ impl Contents {
             alignment: DEFAULT_ALIGNMENT,
             data_offset: 0,
             metadata,
-            tensors: Vec::with_capacity(n_tensors as usize),
+            tensors: room(n_tensors)?,
             keys_by_name,
             tensors_by_name: Vec::new(),
         };
         if let Some(found) = contents.u64("general.alignment")? {
-            if !found.is_power_of_two() || !(8..=1 << 20).contains(&found) {
+            if !found.is_power_of_two() || !(8..=limits::ALIGNMENT).contains(&found) {
                 return Err(Error::Alignment { found });
             }
             contents.alignment = found;
@@ -76,7 +78,9 @@ impl Contents {
             }
             tensor.range = start..end;
         }
-        let mut order: Vec<&Tensor> = self.tensors.iter().collect();
+        let mut order: Vec<&Tensor> = room(self.tensors.len() as u64)?;
+        order.extend(&self.tensors);
+        // Of tensors in this order, none of them empty, neighbours overlap if any do.
         order.sort_unstable_by_key(|t| t.range.start);
         match order.windows(2).find(|pair| pair[0].range.end > pair[1].range.start) {
             Some(pair) => Err(Error::Overlap { first: pair[0].name.clone(), second: pair[1].name.clone() }),
@@ -87,12 +91,22 @@ impl Contents {
 
 /// Indices in the order of the names; an error if one stands twice.
 fn sorted<T>(what: &'static str, items: &[T], name: fn(&T) -> &String) -> Result<Vec<u32>, Error> {
-    let mut order: Vec<u32> = (0..items.len() as u32).collect();
+    let mut order: Vec<u32> = room(items.len() as u64)?;
+    order.extend(0..items.len() as u32);
     order.sort_unstable_by_key(|&i| name(&items[i as usize]));
     let twice = order.windows(2).find(|pair| name(&items[pair[0] as usize]) == name(&items[pair[1] as usize]));
     match twice {
         Some(pair) => Err(Error::Duplicate { what, name: name(&items[pair[0] as usize]).clone() }),
         None => Ok(order),
+    }
+}
+
+/// An empty vector with room for `n`, which the bytes at hand have borne out.
+fn room<T>(n: u64) -> Result<Vec<T>, Error> {
+    let mut room = Vec::new();
+    match room.try_reserve_exact(n as usize) {
+        Ok(()) => Ok(room),
+        Err(_) => Err(Error::Memory { bytes: n.saturating_mul(size_of::<T>() as u64) }),
     }
 }
 
@@ -140,7 +154,11 @@ impl<'a> Cursor<'a> {
         let len = self.count(what, limit)?;
         let offset = self.at as u64;
         let bytes = self.take(len)?;
-        Ok(std::str::from_utf8(bytes).map_err(|_| Error::Utf8 { what, offset })?.to_owned())
+        let text = std::str::from_utf8(bytes).map_err(|_| Error::Utf8 { what, offset })?;
+        let mut owned = String::new();
+        owned.try_reserve_exact(text.len()).map_err(|_| Error::Memory { bytes: len })?;
+        owned.push_str(text);
+        Ok(owned)
     }
 
     fn value(&mut self, key: &str) -> Result<Value, Error> {
@@ -180,11 +198,18 @@ impl<'a> Cursor<'a> {
         let start = self.at;
         match kind.bytes() {
             Some(bytes) => {
-                self.take(len.saturating_mul(bytes as u64))?;
+                let elements = self.take(len.saturating_mul(bytes as u64))?;
+                if kind == ValueKind::Bool
+                    && let Some(&found) = elements.iter().find(|&&b| b > 1)
+                {
+                    return Err(Error::Bool { key: key.to_owned(), found });
+                }
             }
             None => {
-                // Each element has at least the eight bytes of its length, so this loop is bounded by the file.
-                self.expect(len.saturating_mul(8))?;
+                // A string has at least the eight bytes of its length, an array four more for its type: this loop is
+                // bounded by the file.
+                let min_bytes = if kind == ValueKind::String { 8 } else { 12 };
+                self.expect(len.saturating_mul(min_bytes))?;
                 for _ in 0..len {
                     if kind == ValueKind::String {
                         let bytes = self.u64()?;
@@ -212,7 +237,12 @@ impl<'a> Cursor<'a> {
         }
         let shape = (0..dimensions).map(|_| self.u64()).collect::<Result<Vec<_>, _>>()?;
         let kind = self.u32()?;
-        let kind = TensorKind::from_id(kind).ok_or_else(|| Error::TensorKind { name: name.clone(), kind })?;
+        let Some(kind) = TensorKind::from_id(kind) else {
+            return Err(match removed(kind) {
+                Some(was) => Error::RemovedTensorKind { name, kind, was },
+                None => Error::TensorKind { name, kind },
+            });
+        };
         let offset = self.u64()?;
         if !offset.is_multiple_of(alignment) {
             return Err(Error::Misaligned { name, offset, alignment });

@@ -19,7 +19,7 @@ pub struct Tensor {
 macro_rules! kinds {
     ($($name:ident = $id:literal: $len:literal, $bytes:literal;)*) => {
         /// The types of ggml: name, number in the file, values and bytes of a block.
-        /// Source: `GGML_QUANT_SIZES` of the `gguf` package on PyPI, 0.19.
+        /// Source: `type_traits` in ggml.c (the `gguf` package on PyPI has the same numbers, but an old one for Q8_1).
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[allow(non_camel_case_types, missing_docs, reason = "the field knows these types by these names")]
         pub enum TensorKind { $($name = $id,)* }
@@ -27,6 +27,11 @@ macro_rules! kinds {
         impl TensorKind {
             /// Every type.
             pub const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// Its name, as ggml's tools write it.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$name => stringify!($name),)* }
+            }
 
             /// The type of a number in the file; none for numbers that ggml never used or has dropped.
             pub fn from_id(id: u32) -> Option<Self> {
@@ -54,7 +59,7 @@ kinds! {
     Q5_0 = 6: 32, 22;
     Q5_1 = 7: 32, 24;
     Q8_0 = 8: 32, 34;
-    Q8_1 = 9: 32, 40;
+    Q8_1 = 9: 32, 36;
     Q2_K = 10: 256, 84;
     Q3_K = 11: 256, 110;
     Q4_K = 12: 256, 144;
@@ -83,7 +88,29 @@ kinds! {
     Q1_0 = 41: 128, 18;
 }
 
+/// Numbers that ggml has given up, with the type they stood for. Source: `enum ggml_type` in ggml.h.
+const REMOVED: [(u32, &str); 8] = [
+    (4, "Q4_2"),
+    (5, "Q4_3"),
+    (31, "Q4_0_4_4"),
+    (32, "Q4_0_4_8"),
+    (33, "Q4_0_8_8"),
+    (36, "IQ4_NL_4_4"),
+    (37, "IQ4_NL_4_8"),
+    (38, "IQ4_NL_8_8"),
+];
+
+/// The name of a type that ggml once had; none for numbers in use and for those never used.
+pub(crate) fn removed(id: u32) -> Option<&'static str> {
+    REMOVED.iter().find(|(gone, _)| *gone == id).map(|(_, name)| *name)
+}
+
 impl TensorKind {
+    /// The type of a name, in capitals or not.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|kind| kind.name().eq_ignore_ascii_case(name))
+    }
+
     /// The number in the file.
     pub fn id(self) -> u32 {
         self as u32
@@ -111,6 +138,6 @@ impl TensorKind {
 
 impl fmt::Display for TensorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&format!("{self:?}"))
+        f.pad(self.name())
     }
 }

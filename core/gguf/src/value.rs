@@ -150,13 +150,32 @@ impl fmt::Display for Value {
             Self::I64(v) => write!(f, "{v}"),
             Self::F64(v) => write!(f, "{v}"),
             Self::Array(a) => write!(f, "{} x {}", a.len, a.kind),
-            Self::String(s) => {
-                let cut: String = s.chars().take(72).collect();
-                let dots = if cut.len() < s.len() { "…" } else { "" };
-                write!(f, "{cut:?}{dots}")
-            }
+            Self::String(s) => Quoted(s).fmt(f),
         }
     }
+}
+
+/// Text of a file as it may be shown: quoted, control characters escaped, cut to what fits a line.
+pub(crate) struct Quoted<'a>(pub(crate) &'a str);
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let end = self.0.char_indices().nth(72).map_or(self.0.len(), |(end, _)| end);
+        let dots = if end < self.0.len() { "…" } else { "" };
+        write!(f, "{:?}{dots}", &self.0[..end])
+    }
+}
+
+macro_rules! numbers {
+    ($($name:ident: $type:ty = $($kind:ident)|*, $doc:literal;)*) => {
+        $(
+            #[doc = $doc]
+            pub fn $name<'a>(&self, file: &'a [u8]) -> impl Iterator<Item = $type> + use<'a> {
+                let bytes = if matches!(self.kind, $(ValueKind::$kind)|*) { self.bytes(file) } else { &[] };
+                bytes.as_chunks::<{ size_of::<$type>() }>().0.iter().map(|&number| <$type>::from_le_bytes(number))
+            }
+        )*
+    };
 }
 
 impl Array {
@@ -171,30 +190,23 @@ impl Array {
         })
     }
 
-    /// The elements of an array of `f32`; empty for other arrays.
-    pub fn f32s<'a>(&self, file: &'a [u8]) -> impl Iterator<Item = f32> + use<'a> {
-        self.words(file, self.kind == ValueKind::F32).map(f32::from_le_bytes)
-    }
-
-    /// The elements of an array of `u32` or `i32`, as they are in two's complement; empty for other arrays.
-    pub fn u32s<'a>(&self, file: &'a [u8]) -> impl Iterator<Item = u32> + use<'a> {
-        self.words(file, matches!(self.kind, ValueKind::U32 | ValueKind::I32)).map(u32::from_le_bytes)
-    }
-
-    /// The elements of an array of `i32` or `u32`; empty for other arrays.
-    pub fn i32s<'a>(&self, file: &'a [u8]) -> impl Iterator<Item = i32> + use<'a> {
-        self.words(file, matches!(self.kind, ValueKind::U32 | ValueKind::I32)).map(i32::from_le_bytes)
+    numbers! {
+        u8s: u8 = U8, "The elements of an array of `u8`; empty for other arrays.";
+        i8s: i8 = I8, "The elements of an array of `i8`; empty for other arrays.";
+        u16s: u16 = U16, "The elements of an array of `u16`; empty for other arrays.";
+        i16s: i16 = I16, "The elements of an array of `i16`; empty for other arrays.";
+        u32s: u32 = U32 | I32, "The elements of an array of `u32` or `i32`, bit by bit; empty for other arrays.";
+        i32s: i32 = I32 | U32, "The elements of an array of `i32` or `u32`, bit by bit; empty for other arrays.";
+        f32s: f32 = F32, "The elements of an array of `f32`; empty for other arrays.";
+        u64s: u64 = U64, "The elements of an array of `u64`; empty for other arrays.";
+        i64s: i64 = I64, "The elements of an array of `i64`; empty for other arrays.";
+        f64s: f64 = F64, "The elements of an array of `f64`; empty for other arrays.";
     }
 
     /// The elements of an array of bools; empty for other arrays.
     pub fn bools<'a>(&self, file: &'a [u8]) -> impl Iterator<Item = bool> + use<'a> {
         let bytes = if self.kind == ValueKind::Bool { self.bytes(file) } else { &[] };
         bytes.iter().map(|&b| b != 0)
-    }
-
-    fn words<'a>(&self, file: &'a [u8], right: bool) -> impl Iterator<Item = [u8; 4]> + use<'a> {
-        let bytes = if right { self.bytes(file) } else { &[] };
-        bytes.as_chunks::<4>().0.iter().copied()
     }
 
     /// The elements' bytes; empty if `file` is not the file that the array was read from.

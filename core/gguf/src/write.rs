@@ -1,19 +1,27 @@
 //! Writes GGUF version 3 in one pass.
 
+use std::collections::HashSet;
 use std::io::{self, Write};
 
 use crate::contents::Contents;
 use crate::tensor::TensorKind;
 use crate::value::{Value, ValueKind};
-use crate::{DEFAULT_ALIGNMENT, MAGIC};
+use crate::{DEFAULT_ALIGNMENT, MAGIC, limits};
 
 /// Writes a tensor's bytes when its turn comes.
-type Data<'a> = Box<dyn FnMut(&mut dyn Write) -> io::Result<()> + 'a>;
+type Data<'a> = Box<dyn FnOnce(&mut dyn Write) -> io::Result<()> + 'a>;
+
+/// The key that says where tensor data may begin.
+const ALIGNMENT_KEY: &str = "general.alignment";
 
 /// A file to be: metadata and tensors in the order in which they were added.
+///
+/// What the reader would refuse is not written: names and strings above their [`limits`] and two tensors of one name
+/// panic, as they are mistakes of the program that writes.
 pub struct Writer<'a> {
     metadata: Vec<(String, Vec<u8>)>,
     tensors: Vec<Entry<'a>>,
+    names: HashSet<String>,
     alignment: u64,
 }
 
@@ -51,18 +59,35 @@ macro_rules! array_setters {
 impl<'a> Writer<'a> {
     /// An empty file of an architecture.
     pub fn new(architecture: &str) -> Self {
-        let mut writer = Self { metadata: Vec::new(), tensors: Vec::new(), alignment: DEFAULT_ALIGNMENT };
+        let mut writer = Self::empty();
         writer.str("general.architecture", architecture);
         writer
     }
 
-    /// A file with the metadata of another, whose bytes are `file`, and no tensors yet.
+    /// A file with the metadata and the alignment of another, whose bytes are `file`, and no tensors yet.
+    /// Panics if `file` is too short to be that one.
     pub fn like(contents: &Contents, file: &[u8]) -> Self {
-        let mut writer = Self { metadata: Vec::new(), tensors: Vec::new(), alignment: contents.alignment };
+        let mut writer = Self::empty();
         for (key, value) in &contents.metadata {
-            writer.value(key, value, file);
+            if key == ALIGNMENT_KEY {
+                writer.alignment(contents.alignment);
+            } else {
+                writer.value(key, value, file);
+            }
         }
         writer
+    }
+
+    fn empty() -> Self {
+        Self { metadata: Vec::new(), tensors: Vec::new(), names: HashSet::new(), alignment: DEFAULT_ALIGNMENT }
+    }
+
+    /// Sets where tensor data may begin, in place of [`DEFAULT_ALIGNMENT`].
+    /// Panics if it is not a power of two from 8 to [`limits::ALIGNMENT`].
+    pub fn alignment(&mut self, bytes: u64) -> &mut Self {
+        assert!(bytes.is_power_of_two() && (8..=limits::ALIGNMENT).contains(&bytes), "alignment {bytes}");
+        self.alignment = bytes;
+        self.replace(ALIGNMENT_KEY, ValueKind::U32, &(bytes as u32).to_le_bytes())
     }
 
     setters! {
@@ -79,10 +104,16 @@ impl<'a> Writer<'a> {
     }
 
     array_setters! {
+        u8s: u8 = U8;
+        i8s: i8 = I8;
+        u16s: u16 = U16;
+        i16s: i16 = I16;
         u32s: u32 = U32;
         i32s: i32 = I32;
         f32s: f32 = F32;
         u64s: u64 = U64;
+        i64s: i64 = I64;
+        f64s: f64 = F64;
     }
 
     /// Sets a key to a bool, in place of what it had.
@@ -92,6 +123,7 @@ impl<'a> Writer<'a> {
 
     /// Sets a key to a string, in place of what it had.
     pub fn str(&mut self, key: &str, value: &str) -> &mut Self {
+        assert!(value.len() as u64 <= limits::STRING_BYTES, "key {key}: {} bytes", value.len());
         self.set(key, ValueKind::String, &prefixed(value.as_bytes()))
     }
 
@@ -107,7 +139,7 @@ impl<'a> Writer<'a> {
         self.set_array(key, ValueKind::Bool, values.len(), &elements)
     }
 
-    /// Sets a key to a value of another file, whose bytes are `file`.
+    /// Sets a key to a value of another file, whose bytes are `file`. Panics if `file` is too short to be that one.
     pub fn value(&mut self, key: &str, value: &Value, file: &[u8]) -> &mut Self {
         match value {
             Value::U8(v) => self.u8(key, *v),
@@ -123,7 +155,7 @@ impl<'a> Writer<'a> {
             Value::I64(v) => self.i64(key, *v),
             Value::F64(v) => self.f64(key, *v),
             Value::Array(a) => {
-                let elements = file.get(a.range.clone()).unwrap_or_default();
+                let elements = file.get(a.range.clone()).expect("the value is of this file");
                 self.set_array(key, a.kind, a.len, elements)
             }
         }
@@ -138,6 +170,12 @@ impl<'a> Writer<'a> {
     }
 
     fn set(&mut self, key: &str, kind: ValueKind, value: &[u8]) -> &mut Self {
+        assert!(key != ALIGNMENT_KEY, "`Writer::alignment` sets it together with what it rules");
+        self.replace(key, kind, value)
+    }
+
+    fn replace(&mut self, key: &str, kind: ValueKind, value: &[u8]) -> &mut Self {
+        assert!(key.len() as u64 <= limits::NAME_BYTES, "a key of {} bytes", key.len());
         let mut bytes = kind.id().to_le_bytes().to_vec();
         bytes.extend(value);
         match self.metadata.iter_mut().find(|(k, _)| k == key) {
@@ -161,15 +199,18 @@ impl<'a> Writer<'a> {
         name: &str,
         shape: &[u64],
         kind: TensorKind,
-        data: impl FnMut(&mut dyn Write) -> io::Result<()> + 'a,
+        data: impl FnOnce(&mut dyn Write) -> io::Result<()> + 'a,
     ) -> &mut Self {
+        assert!(shape.len() as u64 <= limits::DIMENSIONS.into(), "tensor {name}: shape {shape:?}");
+        assert!(name.len() as u64 <= limits::NAME_BYTES, "a tensor's name of {} bytes", name.len());
+        assert!(self.names.insert(name.to_owned()), "tensor {name} stands twice");
         let bytes = kind.tensor_bytes(shape).expect("the shape is usable for the type");
         self.tensors.push(Entry { name: name.to_owned(), shape: shape.to_vec(), kind, bytes, data: Box::new(data) });
         self
     }
 
-    /// Writes the file.
-    pub fn write(mut self, out: &mut dyn Write) -> io::Result<()> {
+    /// Writes the file, from front to back.
+    pub fn write(self, out: &mut dyn Write) -> io::Result<()> {
         let mut header = MAGIC.to_vec();
         header.extend(3u32.to_le_bytes());
         header.extend((self.tensors.len() as u64).to_le_bytes());
@@ -185,11 +226,13 @@ impl<'a> Writer<'a> {
             header.extend(tensor.shape.iter().flat_map(|d| d.to_le_bytes()));
             header.extend(tensor.kind.id().to_le_bytes());
             header.extend(offset.to_le_bytes());
-            offset += tensor.bytes.next_multiple_of(self.alignment);
+            offset = (tensor.bytes.checked_next_multiple_of(self.alignment))
+                .and_then(|bytes| offset.checked_add(bytes))
+                .expect("a file has less than 2^64 bytes");
         }
         header.resize(header.len().next_multiple_of(self.alignment as usize), 0);
         out.write_all(&header)?;
-        for tensor in &mut self.tensors {
+        for tensor in self.tensors {
             let mut counted = Counted { out: &mut *out, bytes: 0 };
             (tensor.data)(&mut counted)?;
             if counted.bytes != tensor.bytes {
