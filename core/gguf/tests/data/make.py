@@ -1,5 +1,9 @@
-"""Writes the files of this folder with the `gguf` package of PyPI, an outside writer: `pip install gguf==0.19.0`."""
+"""Writes the files of this folder with outside tools: `pip install gguf==0.19.0 llama-cpp-python==0.3.36`."""
 
+import ctypes
+import pathlib
+
+import llama_cpp
 import numpy
 from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, GGUFValueType, GGUFWriter, quants
 
@@ -45,5 +49,18 @@ def kinds():
     finish(writer)
 
 
+def sizes():
+    """Number, name, values and bytes of a block of each type, as ggml itself tells them."""
+    ggml = ctypes.CDLL(str(next(pathlib.Path(llama_cpp.__file__).parent.glob("lib/libggml-base.so"))))
+    ggml.ggml_type_name.restype = ctypes.c_char_p
+    ggml.ggml_blck_size.restype = ctypes.c_int64
+    ggml.ggml_type_size.restype = ctypes.c_size_t
+    with open("kinds.txt", "w") as out:
+        for kind in map(int, GGMLQuantizationType):
+            name = ggml.ggml_type_name(kind).decode()
+            print(kind, name, ggml.ggml_blck_size(kind), ggml.ggml_type_size(kind), file=out)
+
+
 python()
 kinds()
+sizes()

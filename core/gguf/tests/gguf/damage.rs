@@ -88,15 +88,14 @@ fn random_damage_never_panics_and_is_found_fast() {
 #[test]
 fn a_lying_number_anywhere_never_panics_and_is_found_fast() {
     let start = Instant::now();
-    let lies = [0, 1, 7, 1 << 16, 1 << 31, u32::MAX.into(), 1 << 32, 1 << 59, 1 << 63, u64::MAX - 31, u64::MAX];
+    let short = [0u32, 1 << 31, u32::MAX].map(|lie| lie.to_le_bytes().to_vec());
+    let long = [1u64 << 61, u64::MAX - 31, u64::MAX].map(|lie| lie.to_le_bytes().to_vec());
     for file in [PYTHON, KINDS] {
-        for at in 0..file.len() - 8 {
-            for lie in lies {
-                for width in [4, 8] {
-                    let mut bytes = file.to_vec();
-                    bytes[at..at + width].copy_from_slice(&lie.to_le_bytes()[..width]);
-                    survive(&bytes);
-                }
+        for lie in short.iter().chain(&long) {
+            for at in 0..file.len() - lie.len() {
+                let mut bytes = file.to_vec();
+                bytes[at..at + lie.len()].copy_from_slice(lie);
+                survive(&bytes);
             }
         }
     }
