@@ -5,14 +5,15 @@
 //! pieces, so any k fits the scratch. Lane = row makes the order of the float sums the canonical one by construction.
 
 use crate::activations::Activations;
+use crate::arch::scalar;
 use crate::format::Format;
 use crate::scratch::Scratch;
 
 /// Values of k in a piece when the panel serves many tokens: 64 rows fit the scratch and the second-level cache.
 const PIECE: usize = 2048;
 
-/// Values of k in a piece when few tokens read it: it never leaves the first-level cache.
-const SHORT_PIECE: usize = 512;
+/// A row of this length is left to the scalar kernel.
+const MAX_ROW_BYTES: usize = 1 << 26;
 
 /// Scratch for the tokens' sums; the rest is for panels.
 const SUMS_BYTES: usize = 64 * 1024;
@@ -36,6 +37,25 @@ pub(crate) trait Panels {
     /// Each of `rows` (`LANES` pointers) has `blocks` blocks to read; `panel` and `side` have room; the CPU has the set.
     unsafe fn unpack(rows: &[*const u8], blocks: usize, panel: *mut u8, side: *mut u8);
 
+    /// Most tokens that are multiplied with rows straight from the weights, eight at a time, without a panel.
+    const FEW: usize;
+    /// Bytes of sums per token and block for that.
+    const FEW_SUMS: usize;
+
+    /// Writes the sums of one token's blocks that `few` reads.
+    ///
+    /// # Safety
+    /// `s` has `blocks` blocks to read; `sums` has room for `blocks * FEW_SUMS` bytes; the CPU has the set.
+    unsafe fn few_sums(s: *const i16, blocks: usize, sums: *mut u8);
+
+    /// Multiplies `tokens` (1 to `FEW`) tokens with eight rows over all of k and sets the outputs. `tile.panel` is free
+    /// scratch. `ahead` is what will be read soon, worth a prefetch.
+    ///
+    /// # Safety
+    /// Each of `rows` has `tile.blocks` blocks to read; the other pointers of `tile` cover what `tokens` and the rows
+    /// reach; `tile.panel` has room for one block's scales; the CPU has the set.
+    unsafe fn few(rows: &[*const u8; 8], ahead: *const u8, tile: &Tile, tokens: usize);
+
     /// Writes the sums of one token's blocks that the tile reads.
     ///
     /// # Safety
@@ -54,7 +74,7 @@ pub(crate) struct Tile {
     /// Blocks of k in this piece.
     pub blocks: usize,
     /// The first panel's bytes.
-    pub panel: *const u8,
+    pub panel: *mut u8,
     /// Bytes to the next panel.
     pub panel_stride: usize,
     /// Bytes from a panel to its scales.
@@ -85,11 +105,17 @@ pub(crate) struct Tile {
 /// As `MatmulFn`.
 pub(crate) unsafe fn matmul<F: Panels>(w: &[u8], x: &Activations<'_>, out: &mut [f32], scratch: &mut Scratch) {
     let nest = Nest::<F>::new(w, x, out, scratch);
+    // Lanes reach their rows through 32-bit distances.
+    if nest.row_bytes > MAX_ROW_BYTES {
+        scalar::matmul::matmul(F::FORMAT, w, x, out);
+        return;
+    }
     // SAFETY: the lengths are the caller's promise; `Nest` derives every pointer from them.
     unsafe {
-        if x.t() <= F::TILE && nest.sums_stride(nest.k_blocks) * x.t() <= SUMS_BYTES {
+        if x.t() <= F::FEW && nest.k_blocks * F::FEW_SUMS * x.t() <= SUMS_BYTES {
             nest.few_tokens();
         } else {
+            out.fill(0.0); // the accumulators start here
             nest.many_tokens();
         }
     }
@@ -112,7 +138,6 @@ struct Nest<'a, F> {
 impl<'a, F: Panels> Nest<'a, F> {
     fn new(w: &[u8], x: &Activations<'a>, out: &mut [f32], scratch: &mut Scratch) -> Self {
         let row_bytes = F::FORMAT.row_bytes(x.k());
-        out.fill(0.0); // the accumulators start here
         let scratch = scratch.bytes_mut();
         Self {
             x: *x,
@@ -142,29 +167,43 @@ impl<'a, F: Panels> Nest<'a, F> {
         self.panel_bytes(blocks) + blocks * F::SIDE * F::LANES * 4
     }
 
-    /// Decode and short batches: all sums first, then row by row of panels along k, each piece used at once.
+    /// Decode and short batches: all sums first, then eight rows after the other.
     unsafe fn few_tokens(&self) {
-        let piece = (SHORT_PIECE / F::FORMAT.block_len()).min(self.k_blocks);
-        let sums_stride = self.sums_stride(self.k_blocks);
-        // SAFETY: `matmul` checked that the sums of all tokens fit their part of the scratch; a short piece of two
-        // panels fits the other part.
-        unsafe {
-            self.token_sums(0, self.x.t(), 0, self.k_blocks, sums_stride);
-            let mut row = 0;
-            while row < self.n {
-                let panels = (self.n - row).div_ceil(F::LANES).min(2);
-                let mut block = 0;
-                while block < self.k_blocks {
-                    let blocks = piece.min(self.k_blocks - block);
-                    for p in 0..panels {
-                        self.prefetch(row + (p + panels) * F::LANES, block, blocks);
-                        self.unpack(row + p * F::LANES, block, blocks, p);
-                    }
-                    let sums = self.scratch.add(block * F::SUMS);
-                    self.tiles(0, self.x.t(), row, panels, block, blocks, sums, sums_stride, 0);
-                    block += blocks;
-                }
-                row += panels * F::LANES;
+        let sums_stride = self.k_blocks * F::FEW_SUMS;
+        let sums_per_block = self.x.kind().block_len() / self.x.kind().sum_len();
+        for t in 0..self.x.t() {
+            // SAFETY: token `t` has sums; `matmul` checked that those of all tokens fit their part of the scratch.
+            unsafe {
+                let s = self.x.s().as_ptr().add(t * self.k_blocks * sums_per_block);
+                F::few_sums(s, self.k_blocks, self.scratch.add(t * sums_stride));
+            }
+        }
+        for row in (0..self.n).step_by(8) {
+            // Missing rows repeat the last one; their lanes are not stored.
+            let rows = std::array::from_fn(|lane| {
+                // SAFETY: the row exists.
+                unsafe { self.w.add((row + lane).min(self.n - 1) * self.row_bytes) }
+            });
+            // The rows behind these will be next. An address beyond the weights is harmless.
+            let ahead = self.w.wrapping_add((row + 8) * self.row_bytes);
+            // SAFETY: all pointers are inside the activations, the outputs and the scratch.
+            unsafe {
+                let tile = Tile {
+                    blocks: self.k_blocks,
+                    panel: self.scratch.add(SUMS_BYTES),
+                    panel_stride: 0,
+                    side: 0,
+                    q: self.x.q().as_ptr(),
+                    q_stride: self.x.k(),
+                    d: self.x.d().as_ptr(),
+                    d_stride: self.k_blocks,
+                    sums: self.scratch,
+                    sums_stride,
+                    out: self.out.add(row),
+                    out_stride: self.n,
+                    rows: self.n - row,
+                };
+                F::few(&rows, ahead, &tile, self.x.t());
             }
         }
     }
@@ -201,17 +240,6 @@ impl<'a, F: Panels> Nest<'a, F> {
                     row += panels * F::LANES;
                 }
                 block += blocks;
-            }
-        }
-    }
-
-    /// Asks for the weights of a panel that will be unpacked next; rows beyond the end are harmless.
-    unsafe fn prefetch(&self, row: usize, block: usize, blocks: usize) {
-        let bytes = blocks * F::FORMAT.block_bytes();
-        for lane in 0..F::LANES {
-            let from = self.w.wrapping_add((row + lane) * self.row_bytes + block * F::FORMAT.block_bytes());
-            for line in (0..bytes).step_by(64) {
-                prefetch(from.wrapping_add(line));
             }
         }
     }
@@ -291,11 +319,4 @@ impl<'a, F: Panels> Nest<'a, F> {
             token += tokens;
         }
     }
-}
-
-/// Asks for a cache line; any address is allowed.
-fn prefetch(at: *const u8) {
-    use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-    // SAFETY: prefetching has no effect but on speed, whatever the address.
-    unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
 }

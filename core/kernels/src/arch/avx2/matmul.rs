@@ -1,11 +1,12 @@
 //! Which tile, panel and scales each quantized format takes.
 
+use super::few;
 use super::sums32;
 use super::tile32::{self, tile as tile32};
 use super::tile256::{self, tile as tile256};
 use super::unpack::halves_of;
 use super::unpack32::{self, has_min};
-use super::unpack256::{self, Side};
+use super::unpack256::{self, Lane, Side};
 use crate::activations::Activations;
 use crate::arch::panel::{self, Panels, Tile};
 use crate::format::Format;
@@ -16,6 +17,9 @@ const STRIDE: usize = 32;
 
 /// Tiles of 1, 2, 3 and 4 tokens.
 type Tiles = [unsafe fn(&Tile); 4];
+
+/// Eight rows without a panel.
+type Few = unsafe fn(&[*const u8; 8], *const u8, &Tile);
 
 /// A format with blocks of 32.
 ///
@@ -68,6 +72,7 @@ struct Blocks32<const F: usize>;
 
 impl<const F: usize> Blocks32<F> {
     const TILES: Tiles = [tile32::<Self, 1>, tile32::<Self, 2>, tile32::<Self, 3>, tile32::<Self, 4>];
+    const FEWS: [Few; 2] = [few::of_32::<Self, F, 1>, few::of_32::<Self, F, 2>];
 }
 
 impl<const F: usize> tile32::Shape for Blocks32<F> {
@@ -86,6 +91,18 @@ impl<const F: usize> Panels for Blocks32<F> {
     const TILE: usize = 4;
     const SIDE: usize = 1 + has_min(Self::FORMAT) as usize;
     const SUMS: usize = 4;
+    const FEW: usize = 2;
+    const FEW_SUMS: usize = 4;
+
+    unsafe fn few_sums(s: *const i16, blocks: usize, sums: *mut u8) {
+        // SAFETY: the caller's promise.
+        unsafe { sums32::sums(Self::FORMAT, s, blocks, sums) }
+    }
+
+    unsafe fn few(rows: &[*const u8; 8], ahead: *const u8, tile: &Tile, tokens: usize) {
+        // SAFETY: the caller's promise.
+        unsafe { Self::FEWS[tokens - 1](rows, ahead, tile) }
+    }
 
     unsafe fn unpack(rows: &[*const u8], blocks: usize, panel: *mut u8, side: *mut u8) {
         let [rows] = halves_of(rows);
@@ -108,6 +125,7 @@ struct Blocks256<const F: usize>;
 
 impl<const F: usize> Blocks256<F> {
     const TILES: Tiles = [tile256::<Self, 1>, tile256::<Self, 2>, tile256::<Self, 3>, tile256::<Self, 4>];
+    const FEWS: [Few; 2] = [few::of_256::<Self, F, 1>, few::of_256::<Self, F, 2>];
 }
 
 impl<const F: usize> tile256::Shape for Blocks256<F> {
@@ -127,7 +145,7 @@ impl<const F: usize> tile256::Shape for Blocks256<F> {
             Format::IQ4_XS => (8, 0, 0, 0),
             _ => (8, 4, 0, 0),
         };
-        Side { scales, doubled: true, mins, corrections, correction }
+        Side { scales, lane: Lane::Pair, mins, corrections, correction }
     };
 }
 
@@ -137,6 +155,18 @@ impl<const F: usize> Panels for Blocks256<F> {
     const TILE: usize = 4;
     const SIDE: usize = <Self as tile256::Shape>::SIDE.vectors();
     const SUMS: usize = <Self as tile256::Shape>::SUMS;
+    const FEW: usize = 2;
+    const FEW_SUMS: usize = <Self as tile256::Shape>::SUMS;
+
+    unsafe fn few_sums(s: *const i16, blocks: usize, sums: *mut u8) {
+        // SAFETY: the caller's promise.
+        unsafe { tile256::sums::<Self>(s, blocks, sums) }
+    }
+
+    unsafe fn few(rows: &[*const u8; 8], ahead: *const u8, tile: &Tile, tokens: usize) {
+        // SAFETY: the caller's promise.
+        unsafe { Self::FEWS[tokens - 1](rows, ahead, tile) }
+    }
 
     unsafe fn unpack(rows: &[*const u8], blocks: usize, panel: *mut u8, side: *mut u8) {
         let [rows] = halves_of(rows);

@@ -7,11 +7,12 @@ use crate::matmul::{MatmulFn, MatmulOps};
 
 pub(crate) mod attention;
 pub(crate) mod dense;
+mod few;
 pub(crate) mod float;
 mod matmul;
 mod quantize;
 pub(crate) mod sums32;
-mod tile256;
+pub(crate) mod tile256;
 mod tile32;
 pub(crate) mod unpack;
 pub(crate) mod unpack256;
@@ -54,7 +55,7 @@ fn mask(rows: usize) -> __m256i {
 /// 32 bytes at `at` can be read.
 #[inline]
 #[target_feature(enable = "avx2")]
-unsafe fn load(at: *const u8) -> __m256i {
+pub(crate) unsafe fn load(at: *const u8) -> __m256i {
     // SAFETY: the caller's promise; the load needs no alignment.
     unsafe { _mm256_loadu_si256(at.cast()) }
 }
@@ -65,7 +66,7 @@ unsafe fn load(at: *const u8) -> __m256i {
 /// 4 bytes at `at` can be read.
 #[inline]
 #[target_feature(enable = "avx2")]
-unsafe fn splat(at: *const u8) -> __m256i {
+pub(crate) unsafe fn splat(at: *const u8) -> __m256i {
     // SAFETY: the caller's promise.
     _mm256_set1_epi32(unsafe { at.cast::<i32>().read_unaligned() })
 }
@@ -76,7 +77,7 @@ unsafe fn splat(at: *const u8) -> __m256i {
 /// 4 bytes at `at` can be read.
 #[inline]
 #[target_feature(enable = "avx2")]
-unsafe fn splat_f32(at: *const f32) -> __m256 {
+pub(crate) unsafe fn splat_f32(at: *const f32) -> __m256 {
     // SAFETY: the caller's promise.
     _mm256_set1_ps(unsafe { at.read_unaligned() })
 }

@@ -88,30 +88,49 @@ pub(crate) unsafe fn tile<S: Shape, const T: usize>(tile: &Tile) {
                     isum[t] = _mm256_add_epi32(isum[t], _mm256_madd_epi16(pairs[t], scale));
                 }
             }
-            let factors = layout.scales + layout.mins + layout.corrections;
-            for t in 0..T {
-                let sums = tile.sums.add(t * tile.sums_stride + b * S::SUMS);
-                let pair = |i: usize| splat(sums.add(i * 4));
+            for (t, isum) in isum.into_iter().enumerate() {
                 let out = tile.out.add(t * tile.out_stride);
-                let mut acc = _mm256_maskload_ps(out, mask);
+                let sums = tile.sums.add(t * tile.sums_stride + b * S::SUMS);
                 let dx = splat_f32(tile.d.add(t * tile.d_stride + b));
-                let mut isum = isum[t];
-                for i in 0..layout.corrections {
-                    let product = _mm256_madd_epi16(vector(layout.scales + layout.mins + i), pair(i));
-                    isum = _mm256_add_epi32(isum, product);
-                }
-                let d = _mm256_mul_ps(_mm256_castsi256_ps(vector(factors)), dx);
-                acc = _mm256_fmadd_ps(d, _mm256_cvtepi32_ps(isum), acc);
-                if layout.mins > 0 {
-                    let mut msum = _mm256_setzero_si256();
-                    for i in 0..layout.mins {
-                        msum = _mm256_add_epi32(msum, _mm256_madd_epi16(vector(layout.scales + i), pair(i)));
-                    }
-                    let d = _mm256_mul_ps(_mm256_castsi256_ps(vector(factors + 1)), dx);
-                    acc = _mm256_fmadd_ps(d, _mm256_cvtepi32_ps(msum), acc);
-                }
+                let acc = finish::<S>(side, sums, isum, dx, _mm256_maskload_ps(out, mask));
                 _mm256_maskstore_ps(out, mask, acc);
             }
         }
     }
+}
+
+/// A block's last steps: the bias taken off `isum`, then the scaled sums of values and of minimums added to `acc`.
+///
+/// # Safety
+/// `side` has the block's vectors and `sums` its sums.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(crate) unsafe fn finish<S: Shape>(
+    side: *const u8,
+    sums: *const u8,
+    mut isum: __m256i,
+    dx: __m256,
+    mut acc: __m256,
+) -> __m256 {
+    let layout = S::SIDE;
+    let factors = layout.scales + layout.mins + layout.corrections;
+    // SAFETY: the caller's promise.
+    let vector = |i: usize| unsafe { load(side.add(i * 32)) };
+    // SAFETY: the caller's promise.
+    let pair = |i: usize| unsafe { splat(sums.add(i * 4)) };
+    for i in 0..layout.corrections {
+        let product = _mm256_madd_epi16(vector(layout.scales + layout.mins + i), pair(i));
+        isum = _mm256_add_epi32(isum, product);
+    }
+    let d = _mm256_mul_ps(_mm256_castsi256_ps(vector(factors)), dx);
+    acc = _mm256_fmadd_ps(d, _mm256_cvtepi32_ps(isum), acc);
+    if layout.mins > 0 {
+        let mut msum = _mm256_setzero_si256();
+        for i in 0..layout.mins {
+            msum = _mm256_add_epi32(msum, _mm256_madd_epi16(vector(layout.scales + i), pair(i)));
+        }
+        let d = _mm256_mul_ps(_mm256_castsi256_ps(vector(factors + 1)), dx);
+        acc = _mm256_fmadd_ps(d, _mm256_cvtepi32_ps(msum), acc);
+    }
+    acc
 }

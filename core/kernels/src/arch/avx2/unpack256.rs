@@ -7,13 +7,24 @@ use super::unpack32::widen;
 use crate::block::IQ4_VALUES;
 use crate::format::Format;
 
+/// A scale in a 32-bit lane.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Lane {
+    /// Twice, as a pair of 16 bits.
+    Pair,
+    /// Once in the lower 16 bits, 0 above.
+    Low,
+    /// As 32 bits.
+    Whole,
+}
+
 /// How a set wants the scales of a format: what lies behind a panel, block by block, in vectors of one lane per row.
 #[derive(Clone, Copy)]
 pub(crate) struct Side {
     /// Integer scales, one vector each.
     pub scales: usize,
-    /// Each scale twice, as a pair of 16 bits; otherwise once, with 0 above it.
-    pub doubled: bool,
+    /// How each scale fills its lane.
+    pub lane: Lane,
     /// Vectors of pairs of minimums.
     pub mins: usize,
     /// Vectors of pairs of scales times `correction`; 0 or `scales / 2`.
@@ -43,81 +54,165 @@ pub(crate) unsafe fn unpack<const F: usize, const STRIDE: usize>(
     panel: *mut u8,
     side: *mut u8,
 ) {
-    let format = const { Format::ALL[F] };
     for b in 0..blocks {
+        let at = b * const { Format::ALL[F].block_bytes() };
         // SAFETY: reads stay inside block `b` of each row, writes inside the caller's room.
         unsafe {
-            let at = b * format.block_bytes();
-            let to = panel.add(b * 64 * STRIDE);
-            let side = side.add(b * layout.vectors() * STRIDE);
-            match format {
-                Format::Q2_K => q2_k::<STRIDE>(layout, rows, at, to, side),
-                Format::Q3_K => q3_k::<STRIDE>(layout, rows, at, to, side),
-                Format::Q4_K => q4_k::<STRIDE>(layout, rows, at, to, side),
-                Format::Q5_K => q5_k::<STRIDE>(layout, rows, at, to, side),
-                Format::Q6_K => q6_k::<STRIDE>(layout, rows, at, to, side),
-                _ => iq4_xs::<STRIDE>(layout, rows, at, to, side),
+            head::<F, STRIDE>(layout, rows, at, side.add(b * layout.vectors() * STRIDE));
+            units::<F>(rows, at, |unit, groups| {
+                for (i, v) in groups.into_iter().enumerate() {
+                    store(panel.add((b * 64 + unit * 4 + i) * STRIDE), v);
+                }
+            });
+        }
+    }
+}
+
+/// Writes the scales of the block at `at` of each row.
+///
+/// # Safety
+/// The block is readable; `side` has room for 32 bytes at each of `layout.vectors()` places `STRIDE` apart.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(crate) unsafe fn head<const F: usize, const STRIDE: usize>(layout: Side, rows: &Rows, at: usize, side: *mut u8) {
+    // SAFETY: every read is inside the block.
+    unsafe {
+        match const { Format::ALL[F] } {
+            Format::Q2_K => {
+                let heads = transpose(rows, at);
+                scales::<STRIDE>(layout, &heads.map(|v| nibbles::<0>(v)), side);
+                mins::<STRIDE>(layout, &heads.map(|v| nibbles::<4>(v)), side);
+                factors::<STRIDE>(layout, gather(rows, at + 80), side);
+            }
+            Format::Q3_K => {
+                // The 12 bytes of scales, in three vectors, and d in the upper half of the fourth.
+                let tail = transpose(rows, at + 94);
+                let next = |a, b| _mm256_or_si256(_mm256_srli_epi32::<16>(a), _mm256_slli_epi32::<16>(b));
+                let (a, b, c) = (next(tail[0], tail[1]), next(tail[1], tail[2]), next(tail[2], tail[3]));
+                let with = |low, bit: i32| {
+                    let six = _mm256_or_si256(low, move_bits(c, bit, 4, 3));
+                    _mm256_sub_epi8(six, _mm256_set1_epi8(32))
+                };
+                let values = [
+                    with(nibbles::<0>(a), 0),
+                    with(nibbles::<0>(b), 2),
+                    with(nibbles::<4>(a), 4),
+                    with(nibbles::<4>(b), 6),
+                ];
+                scales::<STRIDE>(layout, &values, side);
+                factors::<STRIDE>(layout, _mm256_srli_epi32::<16>(tail[3]), side);
+            }
+            Format::Q4_K | Format::Q5_K => {
+                let head = transpose(rows, at);
+                let (s, m) = scales_and_mins(&head);
+                scales::<STRIDE>(layout, &s, side);
+                mins::<STRIDE>(layout, &m, side);
+                factors::<STRIDE>(layout, head[0], side);
+            }
+            Format::Q6_K => {
+                scales::<STRIDE>(layout, &transpose(rows, at + 192), side);
+                // d is the block's last 2 bytes.
+                factors::<STRIDE>(layout, _mm256_srli_epi32::<16>(gather(rows, at + 206)), side);
+            }
+            _ => {
+                let (head, low) = (gather(rows, at), gather(rows, at + 4));
+                scales::<STRIDE>(layout, &iq4_xs_scales(head, low), side);
+                factors::<STRIDE>(layout, head, side);
             }
         }
     }
 }
 
-/// Q2_K: 16 bytes scale and minimum, 64 bytes of 2-bit values, d, dmin.
+/// Calls `each` for all 16 units of 16 values of the block at `at` of each row, in any order: the unit's number and its
+/// four groups of 4 k.
+///
+/// # Safety
+/// The block is readable.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn q2_k<const STRIDE: usize>(layout: Side, rows: &Rows, at: usize, to: *mut u8, side: *mut u8) {
-    // SAFETY: as in `unpack`.
+pub(crate) unsafe fn units<const F: usize>(rows: &Rows, at: usize, mut each: impl FnMut(usize, [__m256i; 4])) {
+    // SAFETY: every read is inside the block.
     unsafe {
-        let heads = transpose(rows, at);
-        scales::<STRIDE>(layout, &heads.map(|v| nibbles::<0>(v)), side);
-        mins::<STRIDE>(layout, &heads.map(|v| nibbles::<4>(v)), side);
-        for half in 0..2 {
-            for part in 0..2 {
-                let v = transpose(rows, at + 16 + half * 32 + part * 16);
-                for (i, v) in v.into_iter().enumerate() {
+        match const { Format::ALL[F] } {
+            // 16 bytes of scales, then twice 32 bytes that hold 2 bits of four times 32 values.
+            Format::Q2_K => {
+                for (half, part) in PARTS {
+                    let v = transpose(rows, at + 16 + half * 32 + part * 16);
                     for j in 0..4 {
-                        let bits = move_bits(v, 2 * j as i32, 0, 3);
-                        store(to.add((half * 32 + j * 8 + part * 4 + i) * STRIDE), bits);
+                        each(half * 8 + j * 2 + part, v.map(|v| move_bits(v, 2 * j as i32, 0, 3)));
                     }
                 }
             }
+            // 32 bytes of high bits, one bit per 32 values; then as Q2_K.
+            Format::Q3_K => {
+                for (half, part) in PARTS {
+                    let low = transpose(rows, at + 32 + half * 32 + part * 16);
+                    let high = transpose(rows, at + part * 16);
+                    for j in 0..4 {
+                        let bits = low.map(|v| move_bits(v, 2 * j as i32, 0, 3));
+                        each(
+                            half * 8 + j * 2 + part,
+                            or(bits, high.map(|v| move_bits(v, (half * 4 + j) as i32, 2, 1))),
+                        );
+                    }
+                }
+            }
+            // Four times 32 bytes: low halves of 32 values, high halves of the next 32.
+            Format::Q4_K => {
+                for chunk in 0..8 {
+                    let v = transpose(rows, at + 16 + chunk * 16);
+                    let unit = chunk / 2 * 4 + chunk % 2;
+                    each(unit, v.map(|v| nibbles::<0>(v)));
+                    each(unit + 2, v.map(|v| nibbles::<4>(v)));
+                }
+            }
+            // 32 bytes of high bits, one bit per 32 values; then as Q4_K.
+            Format::Q5_K => {
+                for part in 0..2 {
+                    let high = transpose(rows, at + 16 + part * 16);
+                    for pair in 0..4 {
+                        let low = transpose(rows, at + 48 + pair * 32 + part * 16);
+                        let top = |j: usize| high.map(|v| move_bits(v, (2 * pair + j) as i32, 4, 1));
+                        each(pair * 4 + part, or(low.map(|v| nibbles::<0>(v)), top(0)));
+                        each(pair * 4 + part + 2, or(low.map(|v| nibbles::<4>(v)), top(1)));
+                    }
+                }
+            }
+            // Twice 64 bytes of low halves; twice 32 bytes with the 2 high bits of four times 32 values.
+            Format::Q6_K => {
+                for (half, part) in PARTS {
+                    let first = transpose(rows, at + half * 64 + part * 16);
+                    let second = transpose(rows, at + half * 64 + 32 + part * 16);
+                    let high = transpose(rows, at + 128 + half * 32 + part * 16);
+                    let top = |bit| high.map(|v| move_bits(v, bit, 4, 3));
+                    let unit = half * 8 + part;
+                    each(unit, or(first.map(|v| nibbles::<0>(v)), top(0)));
+                    each(unit + 2, or(second.map(|v| nibbles::<0>(v)), top(2)));
+                    each(unit + 4, or(first.map(|v| nibbles::<4>(v)), top(4)));
+                    each(unit + 6, or(second.map(|v| nibbles::<4>(v)), top(6)));
+                }
+            }
+            // IQ4_XS: 8 times 16 bytes as in Q4_0, through the codebook.
+            _ => {
+                let coded = |v| _mm256_add_epi8(look_up(&IQ4_VALUES, v), _mm256_set1_epi8(-128));
+                for chunk in 0..8 {
+                    let v = transpose(rows, at + 8 + chunk * 16);
+                    each(chunk * 2, v.map(|v| coded(nibbles::<0>(v))));
+                    each(chunk * 2 + 1, v.map(|v| coded(nibbles::<4>(v))));
+                }
+            }
         }
-        factors::<STRIDE>(layout, gather(rows, at + 80), side);
     }
 }
 
-/// Q3_K: 32 bytes of high bits, 64 bytes of 2-bit values, 12 bytes of scales, d.
+/// Halves of a block and halves of its groups of 32.
+const PARTS: [(usize, usize); 4] = [(0, 0), (0, 1), (1, 0), (1, 1)];
+
+/// Bits of both.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn q3_k<const STRIDE: usize>(layout: Side, rows: &Rows, at: usize, to: *mut u8, side: *mut u8) {
-    // SAFETY: as in `unpack`; the last 16 bytes of the block begin at 94.
-    unsafe {
-        for half in 0..2 {
-            for part in 0..2 {
-                let low = transpose(rows, at + 32 + half * 32 + part * 16);
-                let high = transpose(rows, at + part * 16);
-                for i in 0..4 {
-                    for j in 0..4 {
-                        let bits = move_bits(low[i], 2 * j as i32, 0, 3);
-                        let top = move_bits(high[i], (half * 4 + j) as i32, 2, 1);
-                        store(to.add((half * 32 + j * 8 + part * 4 + i) * STRIDE), _mm256_or_si256(bits, top));
-                    }
-                }
-            }
-        }
-        // The 12 bytes of scales, in three vectors, and d in the upper half of the fourth.
-        let tail = transpose(rows, at + 94);
-        let next = |a, b| _mm256_or_si256(_mm256_srli_epi32::<16>(a), _mm256_slli_epi32::<16>(b));
-        let (a, b, c) = (next(tail[0], tail[1]), next(tail[1], tail[2]), next(tail[2], tail[3]));
-        let with = |low, bit: i32| {
-            let six = _mm256_or_si256(low, move_bits(c, bit, 4, 3));
-            _mm256_sub_epi8(six, _mm256_set1_epi8(32))
-        };
-        let values =
-            [with(nibbles::<0>(a), 0), with(nibbles::<0>(b), 2), with(nibbles::<4>(a), 4), with(nibbles::<4>(b), 6)];
-        scales::<STRIDE>(layout, &values, side);
-        factors::<STRIDE>(layout, _mm256_srli_epi32::<16>(tail[3]), side);
-    }
+fn or(a: [__m256i; 4], b: [__m256i; 4]) -> [__m256i; 4] {
+    std::array::from_fn(|i| _mm256_or_si256(a[i], b[i]))
 }
 
 /// The 6-bit scales and minimums of Q4_K and Q5_K as bytes: scales 0-3, 4-7, minimums 0-3, 4-7.
@@ -131,117 +226,22 @@ fn scales_and_mins(head: &[__m256i; 4]) -> ([__m256i; 2], [__m256i; 2]) {
     (scales, mins)
 }
 
-/// Q4_K: d, dmin, 12 bytes of scales and minimums, 128 bytes of 4-bit values.
+/// The 6-bit scales of IQ4_XS, less 32, as bytes: scale j is half j of `low` below bits 2j.. of the upper 16 of `head`.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn q4_k<const STRIDE: usize>(layout: Side, rows: &Rows, at: usize, to: *mut u8, side: *mut u8) {
-    // SAFETY: as in `unpack`.
-    unsafe {
-        let head = transpose(rows, at);
-        let (s, m) = scales_and_mins(&head);
-        scales::<STRIDE>(layout, &s, side);
-        mins::<STRIDE>(layout, &m, side);
-        factors::<STRIDE>(layout, head[0], side);
-        for pair in 0..4 {
-            for part in 0..2 {
-                let v = transpose(rows, at + 16 + pair * 32 + part * 16);
-                for (i, v) in v.into_iter().enumerate() {
-                    let to = to.add((pair * 16 + part * 4 + i) * STRIDE);
-                    store(to, nibbles::<0>(v));
-                    store(to.add(8 * STRIDE), nibbles::<4>(v));
-                }
-            }
-        }
-    }
-}
-
-/// Q5_K: like Q4_K with 32 bytes of high bits before the values.
-#[inline]
-#[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn q5_k<const STRIDE: usize>(layout: Side, rows: &Rows, at: usize, to: *mut u8, side: *mut u8) {
-    // SAFETY: as in `unpack`.
-    unsafe {
-        let head = transpose(rows, at);
-        let (s, m) = scales_and_mins(&head);
-        scales::<STRIDE>(layout, &s, side);
-        mins::<STRIDE>(layout, &m, side);
-        factors::<STRIDE>(layout, head[0], side);
-        for part in 0..2 {
-            let high = transpose(rows, at + 16 + part * 16);
-            for pair in 0..4 {
-                let low = transpose(rows, at + 48 + pair * 32 + part * 16);
-                for i in 0..4 {
-                    let to = to.add((pair * 16 + part * 4 + i) * STRIDE);
-                    let top = |j: usize| move_bits(high[i], (2 * pair + j) as i32, 4, 1);
-                    store(to, _mm256_or_si256(nibbles::<0>(low[i]), top(0)));
-                    store(to.add(8 * STRIDE), _mm256_or_si256(nibbles::<4>(low[i]), top(1)));
-                }
-            }
-        }
-    }
-}
-
-/// Q6_K: 128 bytes of low halves, 64 of high bits, 16 scales, d.
-#[inline]
-#[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn q6_k<const STRIDE: usize>(layout: Side, rows: &Rows, at: usize, to: *mut u8, side: *mut u8) {
-    // SAFETY: as in `unpack`.
-    unsafe {
-        for half in 0..2 {
-            for part in 0..2 {
-                // Values part * 16.. of each 32: their low halves share two places, their tops one.
-                let first = transpose(rows, at + half * 64 + part * 16);
-                let second = transpose(rows, at + half * 64 + 32 + part * 16);
-                let high = transpose(rows, at + 128 + half * 32 + part * 16);
-                for i in 0..4 {
-                    let to = to.add((half * 32 + part * 4 + i) * STRIDE);
-                    let top = |bit| move_bits(high[i], bit, 4, 3);
-                    store(to, _mm256_or_si256(nibbles::<0>(first[i]), top(0)));
-                    store(to.add(8 * STRIDE), _mm256_or_si256(nibbles::<0>(second[i]), top(2)));
-                    store(to.add(16 * STRIDE), _mm256_or_si256(nibbles::<4>(first[i]), top(4)));
-                    store(to.add(24 * STRIDE), _mm256_or_si256(nibbles::<4>(second[i]), top(6)));
-                }
-            }
-        }
-        scales::<STRIDE>(layout, &transpose(rows, at + 192), side);
-        factors::<STRIDE>(layout, gather_half(rows, at + 208), side);
-    }
-}
-
-/// IQ4_XS: d, 2 bytes of high scale bits, 4 bytes of low scale halves, 128 bytes of 4-bit codes.
-#[inline]
-#[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn iq4_xs<const STRIDE: usize>(layout: Side, rows: &Rows, at: usize, to: *mut u8, side: *mut u8) {
-    // SAFETY: as in `unpack`.
-    unsafe {
-        let (head, low) = (gather(rows, at), gather(rows, at + 4));
-        // Scale j: half j of `low`, bits 2j.. of the upper 16 bits of `head`.
-        let group = |first: i32| {
-            let byte = |j: i32| {
-                let l = _mm256_srl_epi32(low, _mm_cvtsi32_si128(4 * j));
-                let h = _mm256_srl_epi32(head, _mm_cvtsi32_si128(16 + 2 * j));
-                let l = _mm256_and_si256(l, _mm256_set1_epi32(15));
-                let h = _mm256_and_si256(h, _mm256_set1_epi32(3));
-                let six = _mm256_or_si256(l, _mm256_slli_epi32::<4>(h));
-                _mm256_sll_epi32(six, _mm_cvtsi32_si128(8 * (j - first)))
-            };
-            let (a, b) = (byte(first), byte(first + 1));
-            let (c, d) = (byte(first + 2), byte(first + 3));
-            let six = _mm256_or_si256(_mm256_or_si256(a, b), _mm256_or_si256(c, d));
-            _mm256_sub_epi8(six, _mm256_set1_epi8(32))
-        };
-        scales::<STRIDE>(layout, &[group(0), group(4)], side);
-        factors::<STRIDE>(layout, head, side);
-        for j in 0..8 {
-            let v = transpose(rows, at + 8 + j * 16);
-            for (i, v) in v.into_iter().enumerate() {
-                let to = to.add((j * 8 + i) * STRIDE);
-                let coded = |v| _mm256_add_epi8(look_up(&IQ4_VALUES, v), _mm256_set1_epi8(-128));
-                store(to, coded(nibbles::<0>(v)));
-                store(to.add(4 * STRIDE), coded(nibbles::<4>(v)));
-            }
-        }
-    }
+fn iq4_xs_scales(head: __m256i, low: __m256i) -> [__m256i; 2] {
+    let byte = |j: i32| {
+        let l = _mm256_srl_epi32(low, _mm_cvtsi32_si128(4 * j));
+        let h = _mm256_srl_epi32(head, _mm_cvtsi32_si128(16 + 2 * j));
+        let l = _mm256_and_si256(l, _mm256_set1_epi32(15));
+        let h = _mm256_and_si256(h, _mm256_set1_epi32(3));
+        let six = _mm256_or_si256(l, _mm256_slli_epi32::<4>(h));
+        _mm256_sll_epi32(six, _mm_cvtsi32_si128(8 * (j % 4)))
+    };
+    [0, 4].map(|j| {
+        let (low, high) = (_mm256_or_si256(byte(j), byte(j + 1)), _mm256_or_si256(byte(j + 2), byte(j + 3)));
+        _mm256_sub_epi8(_mm256_or_si256(low, high), _mm256_set1_epi8(32))
+    })
 }
 
 /// Writes integer scales, given as four signed bytes a lane, and their corrections.
@@ -251,7 +251,11 @@ unsafe fn scales<const STRIDE: usize>(layout: Side, bytes: &[__m256i], side: *mu
     let corrections = (layout.scales + layout.mins) * STRIDE;
     for (i, v) in bytes.iter().enumerate() {
         for j in 0..4 {
-            let scale = spread(*v, j, if layout.doubled { Some(j) } else { None });
+            let scale = match layout.lane {
+                Lane::Pair => spread(*v, j, Some(j)),
+                Lane::Low => spread(*v, j, None),
+                Lane::Whole => _mm256_srai_epi32::<24>(_mm256_sll_epi32(*v, _mm_cvtsi32_si128(24 - 8 * j as i32))),
+            };
             // SAFETY: as in `unpack`.
             unsafe { store(side.add((4 * i + j) * STRIDE), scale) };
         }
@@ -319,17 +323,8 @@ fn spread(v: __m256i, low: usize, high: Option<usize>) -> __m256i {
 /// The 4 bytes at `at` of each row.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn gather(rows: &Rows, at: usize) -> __m256i {
+pub(crate) unsafe fn gather(rows: &Rows, at: usize) -> __m256i {
     // SAFETY: as in `unpack`.
     let r = rows.map(|row| unsafe { row.add(at).cast::<i32>().read_unaligned() });
-    _mm256_setr_epi32(r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7])
-}
-
-/// The 2 bytes at `at` of each row, in the low half of a lane.
-#[inline]
-#[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn gather_half(rows: &Rows, at: usize) -> __m256i {
-    // SAFETY: as in `unpack`.
-    let r = rows.map(|row| i32::from(unsafe { row.add(at).cast::<u16>().read_unaligned() }));
     _mm256_setr_epi32(r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7])
 }

@@ -70,32 +70,60 @@ pub(crate) unsafe fn unpack<const F: usize, const STRIDE: usize>(
         unsafe {
             let to = panel.add(b * 8 * STRIDE);
             let top = tops.as_ptr().add(b * 8).cast();
-            let groups = match format {
-                Format::Q4_0 => halves(rows, b * bytes + 2),
-                Format::Q4_1 => halves(rows, b * bytes + 4),
-                Format::Q5_0 => with_tops(halves(rows, b * bytes + 6), _mm256_loadu_si256(top)),
-                Format::Q5_1 => with_tops(halves(rows, b * bytes + 8), _mm256_loadu_si256(top)),
-                Format::IQ4_NL => coded(halves(rows, b * bytes + 2), &IQ4_VALUES, 128),
-                Format::MXFP4 => coded(halves(rows, b * bytes + 1), &MXFP4_VALUES, 12),
-                _ => {
-                    let (a, b) = (transpose(rows, b * bytes + 2), transpose(rows, b * bytes + 18));
-                    let flip = _mm256_set1_epi8(-128);
-                    [a[0], a[1], a[2], a[3], b[0], b[1], b[2], b[3]].map(|v| _mm256_xor_si256(v, flip))
-                }
+            let top = if matches!(format, Format::Q5_0 | Format::Q5_1) {
+                _mm256_loadu_si256(top)
+            } else {
+                _mm256_setzero_si256()
             };
+            let groups = groups::<F>(rows, b * bytes, top);
             for (g, v) in groups.into_iter().enumerate() {
                 store(to.add(g * STRIDE), v);
             }
             let head = _mm256_loadu_si256(scales.as_ptr().add(b * 8).cast());
+            let (d, m) = factors::<F>(head);
             if has_min(format) {
-                store(side.add(2 * b * STRIDE), _mm256_castps_si256(widen(head)));
-                store(side.add((2 * b + 1) * STRIDE), _mm256_castps_si256(widen(_mm256_srli_epi32::<16>(head))));
-            } else if format == Format::MXFP4 {
-                store(side.add(b * STRIDE), power_of_two(head));
+                store(side.add(2 * b * STRIDE), _mm256_castps_si256(d));
+                store(side.add((2 * b + 1) * STRIDE), _mm256_castps_si256(m));
             } else {
-                store(side.add(b * STRIDE), _mm256_castps_si256(widen(head)));
+                store(side.add(b * STRIDE), _mm256_castps_si256(d));
             }
         }
+    }
+}
+
+/// The unsigned values of the block at `at` of each row: 8 groups of 4 k. `top` holds the 32 high bits of 5-bit formats.
+///
+/// # Safety
+/// The block is readable.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(crate) unsafe fn groups<const F: usize>(rows: &Rows, at: usize, top: __m256i) -> [__m256i; 8] {
+    // SAFETY: every read is inside the block.
+    unsafe {
+        match const { Format::ALL[F] } {
+            Format::Q4_0 => halves(rows, at + 2),
+            Format::Q4_1 => halves(rows, at + 4),
+            Format::Q5_0 => with_tops(halves(rows, at + 6), top),
+            Format::Q5_1 => with_tops(halves(rows, at + 8), top),
+            Format::IQ4_NL => coded(halves(rows, at + 2), &IQ4_VALUES, 128),
+            Format::MXFP4 => coded(halves(rows, at + 1), &MXFP4_VALUES, 12),
+            _ => {
+                let (a, b) = (transpose(rows, at + 2), transpose(rows, at + 18));
+                let flip = _mm256_set1_epi8(-128);
+                [a[0], a[1], a[2], a[3], b[0], b[1], b[2], b[3]].map(|v| _mm256_xor_si256(v, flip))
+            }
+        }
+    }
+}
+
+/// The scale, and the minimum or nothing of use, from the first 4 bytes of a block (MXFP4: from its first byte).
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(crate) fn factors<const F: usize>(head: __m256i) -> (__m256, __m256) {
+    match const { Format::ALL[F] } {
+        Format::MXFP4 => (power_of_two(head), _mm256_setzero_ps()),
+        format if has_min(format) => (widen(head), widen(_mm256_srli_epi32::<16>(head))),
+        _ => (widen(head), _mm256_setzero_ps()),
     }
 }
 
@@ -157,8 +185,9 @@ pub(crate) fn widen(v: __m256i) -> __m256 {
 /// `block::e8m0_half` of each lane.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-fn power_of_two(e: __m256i) -> __m256i {
+fn power_of_two(e: __m256i) -> __m256 {
+    let e = _mm256_and_si256(e, _mm256_set1_epi32(0xFF));
     let normal = _mm256_slli_epi32::<23>(_mm256_sub_epi32(e, _mm256_set1_epi32(1)));
     let tiny = _mm256_sllv_epi32(_mm256_set1_epi32(0x0020_0000), e);
-    _mm256_blendv_epi8(tiny, normal, _mm256_cmpgt_epi32(e, _mm256_set1_epi32(1)))
+    _mm256_castsi256_ps(_mm256_blendv_epi8(tiny, normal, _mm256_cmpgt_epi32(e, _mm256_set1_epi32(1))))
 }

@@ -1,12 +1,14 @@
 //! Which tile, panel and scales each quantized format takes.
 
+use super::few;
 use super::tile32::tile as tile32;
 use super::tile256::{self, Shape, tile as tile256};
 use crate::activations::Activations;
 use crate::arch::avx2::sums32;
+use crate::arch::avx2::tile256 as narrow;
 use crate::arch::avx2::unpack::halves_of;
 use crate::arch::avx2::unpack32::{self, has_min};
-use crate::arch::avx2::unpack256::{self, Side};
+use crate::arch::avx2::unpack256::{self, Lane, Side};
 use crate::arch::panel::{self, Panels, Tile};
 use crate::format::Format;
 use crate::scratch::Scratch;
@@ -16,6 +18,9 @@ const STRIDE: usize = 64;
 
 /// Tiles of 1, 2, 3, 4 and 6 tokens by 1 and 2 panels.
 type Tiles = [[unsafe fn(&Tile); 2]; 5];
+
+/// Eight rows without a panel, for 1 to 4 tokens.
+type Fews = [unsafe fn(&[*const u8; 8], *const u8, &Tile); 4];
 
 /// A format with blocks of 32.
 ///
@@ -47,6 +52,10 @@ pub(crate) unsafe fn blocks_of_256<const F: usize>(
 
 struct Blocks32<const F: usize>;
 
+impl<const F: usize> Blocks32<F> {
+    const FEWS: Fews = [few::of_32::<F, 1>, few::of_32::<F, 2>, few::of_32::<F, 3>, few::of_32::<F, 4>];
+}
+
 const PLAIN: Tiles = [
     [tile32::<false, 1, 1>, tile32::<false, 1, 2>],
     [tile32::<false, 2, 1>, tile32::<false, 2, 2>],
@@ -69,6 +78,18 @@ impl<const F: usize> Panels for Blocks32<F> {
     const TILE: usize = 6;
     const SIDE: usize = 1 + has_min(Self::FORMAT) as usize;
     const SUMS: usize = 4;
+    const FEW: usize = 4;
+    const FEW_SUMS: usize = 4;
+
+    unsafe fn few_sums(s: *const i16, blocks: usize, sums: *mut u8) {
+        // SAFETY: the caller's promise.
+        unsafe { sums32::sums(Self::FORMAT, s, blocks, sums) }
+    }
+
+    unsafe fn few(rows: &[*const u8; 8], ahead: *const u8, tile: &Tile, tokens: usize) {
+        // SAFETY: the caller's promise.
+        unsafe { Self::FEWS[tokens - 1](rows, ahead, tile) }
+    }
 
     unsafe fn unpack(rows: &[*const u8], blocks: usize, panel: *mut u8, side: *mut u8) {
         let [low, high] = halves_of(rows);
@@ -101,6 +122,25 @@ impl<const F: usize> Blocks256<F> {
         [tile256::<Self, 4, 1>, tile256::<Self, 4, 2>],
         [tile256::<Self, 6, 1>, tile256::<Self, 6, 2>],
     ];
+    const FEWS: Fews =
+        [few::of_256::<Self, F, 1>, few::of_256::<Self, F, 2>, few::of_256::<Self, F, 3>, few::of_256::<Self, F, 4>];
+}
+
+impl<const F: usize> narrow::Shape for Blocks256<F> {
+    // Without a panel a unit is 16 values, whose total fits 16 bits unless bytes exceed 15.
+    const GROUPS: usize = 4;
+    const PER_32: bool = matches!(Format::ALL[F], Format::Q4_K | Format::Q5_K | Format::IQ4_XS);
+    const SIDE: Side = {
+        let (scales, lane, mins, corrections, correction) = match Format::ALL[F] {
+            Format::Q2_K => (16, Lane::Low, 8, 0, 0),
+            Format::Q3_K => (16, Lane::Low, 0, 8, -4),
+            Format::Q4_K => (8, Lane::Low, 4, 0, 0),
+            Format::Q5_K => (8, Lane::Whole, 4, 0, 0),
+            Format::Q6_K => (16, Lane::Whole, 0, 8, -32),
+            _ => (8, Lane::Whole, 0, 4, -128),
+        };
+        Side { scales, lane, mins, corrections, correction }
+    };
 }
 
 impl<const F: usize> Shape for Blocks256<F> {
@@ -128,7 +168,7 @@ impl<const F: usize> Shape for Blocks256<F> {
             Format::IQ4_XS => (8, 0, 4, -128),
             _ => (16, 0, 0, 0),
         };
-        Side { scales, doubled: false, mins, corrections, correction }
+        Side { scales, lane: if Self::WIDE { Lane::Whole } else { Lane::Low }, mins, corrections, correction }
     };
 }
 
@@ -138,6 +178,18 @@ impl<const F: usize> Panels for Blocks256<F> {
     const TILE: usize = 6;
     const SIDE: usize = <Self as Shape>::SIDE.vectors();
     const SUMS: usize = <Self as Shape>::SUMS;
+    const FEW: usize = 4;
+    const FEW_SUMS: usize = <Self as narrow::Shape>::SUMS;
+
+    unsafe fn few_sums(s: *const i16, blocks: usize, sums: *mut u8) {
+        // SAFETY: the caller's promise.
+        unsafe { narrow::sums::<Self>(s, blocks, sums) }
+    }
+
+    unsafe fn few(rows: &[*const u8; 8], ahead: *const u8, tile: &Tile, tokens: usize) {
+        // SAFETY: the caller's promise.
+        unsafe { Self::FEWS[tokens - 1](rows, ahead, tile) }
+    }
 
     unsafe fn unpack(rows: &[*const u8], blocks: usize, panel: *mut u8, side: *mut u8) {
         let [low, high] = halves_of(rows);

@@ -8,6 +8,7 @@ use crate::matmul::{MatmulFn, MatmulOps};
 
 pub(crate) mod attention;
 mod dense;
+mod few;
 pub(crate) mod float;
 mod matmul;
 mod tile256;

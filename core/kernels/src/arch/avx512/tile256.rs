@@ -81,8 +81,8 @@ pub(crate) unsafe fn tile<S: Shape, const T: usize, const P: usize>(tile: &Tile)
         // SAFETY: block `b` of every token and panel is readable, as are its sums and scales; masks keep the outputs
         // inside their row.
         unsafe {
-            let panel: [*const u8; P] = std::array::from_fn(|p| tile.panel.add(p * tile.panel_stride + b * 64 * 64));
-            let side: [*const u8; P] =
+            let panel: [*mut u8; P] = std::array::from_fn(|p| tile.panel.add(p * tile.panel_stride + b * 64 * 64));
+            let side: [*mut u8; P] =
                 std::array::from_fn(|p| tile.panel.add(p * tile.panel_stride + tile.side + b * layout.vectors() * 64));
             let q: [*const i8; T] = std::array::from_fn(|t| tile.q.add(t * tile.q_stride + b * 256));
             let sums: [*const u8; T] = std::array::from_fn(|t| tile.sums.add(t * tile.sums_stride + b * S::SUMS));
@@ -105,10 +105,7 @@ pub(crate) unsafe fn tile<S: Shape, const T: usize, const P: usize>(tile: &Tile)
                     }
                 }
                 for p in 0..P {
-                    let mut scale = load(side[p].add(step * S::STEP * layout.scales / 256 * 64));
-                    if S::WIDE {
-                        scale = _mm512_srai_epi32::<16>(_mm512_slli_epi32::<16>(scale));
-                    }
+                    let scale = load(side[p].add(step * S::STEP * layout.scales / 256 * 64));
                     for t in 0..T {
                         isum[t][p] = if S::WIDE {
                             _mm512_add_epi32(isum[t][p], _mm512_mullo_epi32(total[t][p], scale))
