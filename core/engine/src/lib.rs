@@ -1,9 +1,32 @@
 //! Sprat: small language models on the device.
+//!
+//! [`Model::open`] maps a GGUF file; a [`Session`] holds a conversation with it; [`Context`] is the layer below, tokens
+//! in and logits out. Weights stay in the mapped file, and every fault is a typed [`Error`].
 
-pub mod error;
-
-pub mod tokenizer;
+mod backend;
+mod config;
+mod file;
+mod model;
+mod session;
+mod weights;
 
 pub mod chat;
+pub mod error;
 pub mod sampler;
 pub mod text;
+pub mod tokenizer;
+
+pub use backend::cpu::available_cores;
+pub use config::Config;
+pub use error::Error;
+pub use file::{MappedFile, Source};
+pub use model::{Context, ContextOptions, Info, Model};
+pub use sampler::SamplerOptions;
+pub use session::{GenerationOptions, Memory, Reply, Session, SessionOptions, Stop, StopReason};
+pub use sprat_gguf::Contents;
+pub use tokenizer::{SpecialTokens, Tokenizer};
+
+/// Names of the instruction sets that this CPU can run kernels of, slowest first; the last is what it uses.
+pub fn instruction_sets() -> impl Iterator<Item = &'static str> {
+    sprat_kernels::Isa::available().iter().map(|isa| isa.name())
+}

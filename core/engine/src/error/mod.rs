@@ -1,9 +1,130 @@
-//! Every error of the engine, one variant per fault.
+//! Every error of the engine, one variant per fault, carrying the facts and never any prompt or reply text.
 
 mod chat;
 mod options;
 mod tokenizer;
 
+use std::path::PathBuf;
+
 pub use chat::ChatError;
 pub use options::OptionsError;
 pub use tokenizer::TokenizerError;
+
+/// What can go wrong when a model is opened or run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The file could not be opened, measured or mapped.
+    #[error("cannot open {path}: {source}")]
+    Open {
+        /// The path, or a description of the descriptor.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file is not a GGUF file that can be trusted.
+    #[error(transparent)]
+    Gguf(#[from] sprat_gguf::Error),
+    /// The file's vocabulary or a text cannot be used.
+    #[error(transparent)]
+    Tokenizer(#[from] TokenizerError),
+    /// The file's chat template or a conversation cannot be used.
+    #[error(transparent)]
+    Chat(#[from] ChatError),
+    /// A generation option is out of range.
+    #[error(transparent)]
+    Options(#[from] OptionsError),
+    /// The file's `general.architecture` is not one that Sprat runs.
+    #[error("architecture `{name}` is not supported (supported: {supported})")]
+    Architecture {
+        /// The name in the file.
+        name: String,
+        /// All names that would do.
+        supported: String,
+    },
+    /// A metadata key that the architecture needs is missing.
+    #[error("metadata key {key} is missing")]
+    MissingKey {
+        /// The key.
+        key: String,
+    },
+    /// A metadata value is out of range or contradicts another.
+    #[error("metadata key {key}: {value} is not usable: {reason}")]
+    BadKey {
+        /// The key.
+        key: String,
+        /// Its value.
+        value: String,
+        /// Why it cannot be used.
+        reason: &'static str,
+    },
+    /// A tensor that the architecture needs is missing.
+    #[error("tensor {name} is missing")]
+    MissingTensor {
+        /// The tensor.
+        name: String,
+    },
+    /// A tensor's shape does not fit the metadata.
+    #[error("tensor {name}: expected shape {expected:?}, the file has {found:?}")]
+    WrongShape {
+        /// The tensor.
+        name: String,
+        /// Rows and row length the metadata asks for.
+        expected: Vec<usize>,
+        /// What the file says.
+        found: Vec<usize>,
+    },
+    /// A tensor is of a type that has no kernel, or that cannot serve in its place.
+    #[error("tensor {name}: type {kind} is not supported here")]
+    TensorType {
+        /// The tensor.
+        name: String,
+        /// Its type.
+        kind: String,
+    },
+    /// The file has no chat template, and none of the built-in ones is known to fit.
+    #[error("the file has no chat template: name a built-in one in the session's options")]
+    NoTemplate,
+    /// This CPU cannot run the kernels that were asked for.
+    #[error("this CPU has no instruction set `{name}`, or there are no kernels for it")]
+    InstructionSet {
+        /// The name that was asked for.
+        name: String,
+    },
+    /// There is nothing to run: no token was given.
+    #[error("the prompt is empty")]
+    EmptyPrompt,
+    /// A token id is outside the vocabulary.
+    #[error("token {id} is outside the vocabulary of {vocabulary}")]
+    BadToken {
+        /// The id.
+        id: u32,
+        /// Size of the vocabulary.
+        vocabulary: usize,
+    },
+    /// The context has no room for what is asked.
+    #[error("the context is full: {used} tokens needed, {limit} available")]
+    ContextFull {
+        /// Tokens that would be in the context.
+        used: usize,
+        /// What the session may hold.
+        limit: usize,
+    },
+    /// The system gave no memory for the cache or a buffer.
+    #[error("no memory for {bytes} bytes of {what}")]
+    OutOfMemory {
+        /// What it was for.
+        what: &'static str,
+        /// How much.
+        bytes: usize,
+    },
+    /// The work was stopped on request.
+    #[error("stopped")]
+    Stopped,
+    /// A worker met an internal fault; the turn is lost, the process is not.
+    #[error("internal fault: {what}")]
+    Internal {
+        /// Which part.
+        what: &'static str,
+    },
+}

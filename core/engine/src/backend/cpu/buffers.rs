@@ -1,0 +1,324 @@
+//! The memory of a forward pass: activations shared by all workers, and each worker's own scratch.
+
+use std::ops::Range;
+use std::sync::Mutex;
+use std::sync::atomic::AtomicUsize;
+
+use sprat_kernels::{ActivationKind, Activations, Isa, Scratch, State};
+
+use super::kv::PAGE;
+use super::shared::Shared;
+use crate::config::Config;
+use crate::weights::{Linear, Matrix, Weights};
+
+/// Most tokens of one pass. Larger batches gain little (a panel of weights is unpacked once per batch: 3 % at 256), and
+/// their activations would cost more memory than promised.
+pub const MAX_BATCH: usize = 256;
+
+/// Query tokens that share the loads of a page in one work item of a batch.
+pub const QUERY_BLOCK: usize = 16;
+
+/// Rows of a projection that one work item of a batch computes.
+pub const BATCH_ROWS: usize = 64;
+
+/// Which kinds of activations some matrices ask for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Kinds {
+    f32: bool,
+    q8_32: bool,
+    q8_256: bool,
+}
+
+impl Kinds {
+    /// The kinds that `linears` are multiplied with.
+    pub fn of<'a>(linears: impl IntoIterator<Item = &'a Linear>) -> Self {
+        let mut kinds = Self::default();
+        for linear in linears {
+            kinds.add(&linear.matrix);
+        }
+        kinds
+    }
+
+    fn add(&mut self, matrix: &Matrix) {
+        match matrix.format.activation() {
+            ActivationKind::F32 => self.f32 = true,
+            ActivationKind::Q8_32 => self.q8_32 = true,
+            ActivationKind::Q8_256 => self.q8_256 = true,
+        }
+    }
+
+    fn and(self, other: Self) -> Self {
+        Self { f32: self.f32 || other.f32, q8_32: self.q8_32 || other.q8_32, q8_256: self.q8_256 || other.q8_256 }
+    }
+}
+
+/// Vectors of up to `rows` tokens in each kind of activation that a stage reads.
+pub struct ActivationSet {
+    k: usize,
+    f: Option<Shared<f32>>,
+    q8_32: Option<Quantized>,
+    q8_256: Option<Quantized>,
+}
+
+struct Quantized {
+    q: Shared<i8>,  // [rows, k]
+    d: Shared<f32>, // [rows, k / block]
+    s: Shared<i16>, // [rows, k / group]
+}
+
+/// Values per scale and values per sum of a kind.
+fn granules(kind: ActivationKind) -> (usize, usize) {
+    (kind.block_len(), kind.sum_len())
+}
+
+impl Quantized {
+    fn new(kind: ActivationKind, rows: usize, k: usize) -> Self {
+        let (block, group) = granules(kind);
+        Self { q: Shared::new(rows * k), d: Shared::new(rows * k / block), s: Shared::new(rows * k / group) }
+    }
+
+    fn bytes(&self) -> usize {
+        self.q.bytes() + self.d.bytes() + self.s.bytes()
+    }
+}
+
+impl ActivationSet {
+    fn new(kinds: Kinds, rows: usize, k: usize) -> Self {
+        Self {
+            k,
+            f: kinds.f32.then(|| Shared::new(rows * k)),
+            q8_32: kinds.q8_32.then(|| Quantized::new(ActivationKind::Q8_32, rows, k)),
+            q8_256: kinds.q8_256.then(|| Quantized::new(ActivationKind::Q8_256, rows, k)),
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        let quantized = [&self.q8_32, &self.q8_256].into_iter().flatten().map(Quantized::bytes).sum::<usize>();
+        quantized + self.f.as_ref().map_or(0, Shared::bytes)
+    }
+
+    /// Stores `x` as the values from column `from` of one row, in every kind of the set. `from` and the length are
+    /// multiples of the largest block among them.
+    ///
+    /// # Safety
+    /// No other worker touches these columns of this row meanwhile.
+    pub unsafe fn store(&self, isa: &Isa, row: usize, from: usize, x: &[f32]) {
+        let columns = |per: usize| (row * self.k + from) / per..(row * self.k + from + x.len()) / per;
+        if let Some(f) = &self.f {
+            // SAFETY: passed on to the caller.
+            unsafe { f.get_mut(columns(1)) }.copy_from_slice(x);
+        }
+        let quantized = [(&self.q8_32, ActivationKind::Q8_32), (&self.q8_256, ActivationKind::Q8_256)];
+        for (set, kind) in quantized {
+            if let Some(set) = set {
+                let (block, group) = granules(kind);
+                // SAFETY: passed on to the caller.
+                let (q, d, s) = unsafe {
+                    (set.q.get_mut(columns(1)), set.d.get_mut(columns(block)), set.s.get_mut(columns(group)))
+                };
+                isa.quantize(kind, x, q, d, s);
+            }
+        }
+    }
+
+    /// Some rows as the kind that `matrix` is multiplied with.
+    ///
+    /// # Safety
+    /// No worker writes these rows meanwhile.
+    pub unsafe fn view(&self, matrix: &Matrix, rows: Range<usize>) -> Activations<'_> {
+        let kind = matrix.format.activation();
+        let (block, group) = granules(kind);
+        let part = |per: usize| rows.start * self.k / per..rows.end * self.k / per;
+        let (t, k) = (rows.len(), self.k);
+        match kind {
+            ActivationKind::F32 => {
+                let f = self.f.as_ref().expect("the set was made for this matrix");
+                // SAFETY: passed on to the caller.
+                Activations::f32(t, k, unsafe { f.get(part(1)) })
+            }
+            ActivationKind::Q8_32 | ActivationKind::Q8_256 => {
+                let set = if kind == ActivationKind::Q8_32 { &self.q8_32 } else { &self.q8_256 };
+                let set = set.as_ref().expect("the set was made for this matrix");
+                // SAFETY: passed on to the caller.
+                let (q, d, s) = unsafe { (set.q.get(part(1)), set.d.get(part(block)), set.s.get(part(group))) };
+                Activations::quantized(kind, t, k, q, d, s)
+            }
+        }
+    }
+}
+
+/// The partial results of attention for one token, one per page and query head, until the pages are merged.
+pub struct Partials {
+    /// Pages that are done, for each kv head; zero again when the stage is.
+    pub done: Vec<AtomicUsize>,
+    m: Shared<f32>,   // [page, n_heads]
+    l: Shared<f32>,   // [page, n_heads]
+    acc: Shared<f32>, // [page, n_heads, value_dim]
+    pages: usize,
+}
+
+impl Partials {
+    fn new(pages: usize, n_heads: usize, value_dim: usize) -> Self {
+        let scores = || Shared::new(pages * n_heads);
+        let acc = Shared::new(pages * n_heads * value_dim);
+        Self { done: (0..n_heads).map(|_| AtomicUsize::new(0)).collect(), m: scores(), l: scores(), acc, pages }
+    }
+
+    /// The states of `heads` query heads from `slot` = page * n_heads + head on.
+    ///
+    /// # Safety
+    /// No other worker touches them meanwhile.
+    pub unsafe fn state(&self, slot: usize, heads: usize, value_dim: usize) -> State<'_> {
+        // SAFETY: passed on to the caller.
+        unsafe {
+            State {
+                m: self.m.get_mut(slot..slot + heads),
+                l: self.l.get_mut(slot..slot + heads),
+                acc: self.acc.get_mut(slot * value_dim..(slot + heads) * value_dim),
+            }
+        }
+    }
+}
+
+/// Everything that a pass of up to `rows` tokens writes.
+pub struct Buffers {
+    /// Tokens there is room for.
+    pub rows: usize,
+    /// Residual stream of a batch, `[rows, dim]`.
+    pub x: Shared<f32>,
+    /// What the last stage adds to it, `[rows, dim]`.
+    pub y: Shared<f32>,
+    /// Queries, `[n_kv_heads, rows, group, head_dim]`: the queries that share a page lie together.
+    pub q: Shared<f32>,
+    /// Output of attention, `[rows, n_heads * value_dim]`.
+    pub attended: Shared<f32>,
+    /// Normed input of a stage, of a batch.
+    pub input: ActivationSet,
+    /// Input of `attention_out`, of a batch.
+    pub attention_input: ActivationSet,
+    /// Activated product of gate and up.
+    pub hidden: ActivationSet,
+    /// Cos and sin of each token and rotary embedding, `[rope][rows, pairs]`.
+    pub angles: Vec<(Shared<f32>, Shared<f32>)>,
+    /// Partial attention of a single token.
+    pub partials: Partials,
+    /// One per worker.
+    pub locals: Vec<Mutex<Local>>,
+    n_heads: usize,
+    value_dim: usize,
+}
+
+/// One worker's own memory.
+pub struct Local {
+    /// Residual stream of a single token, `[dim]`.
+    pub x: Vec<f32>,
+    /// A normed vector, `[widest]`.
+    pub normed: Vec<f32>,
+    /// Normed input of a stage, of a single token.
+    pub input: ActivationSet,
+    /// Input of `attention_out`, of a single token.
+    pub attention_input: ActivationSet,
+    /// Outputs of a piece of a projection, `[rows, columns]`.
+    pub out: Vec<f32>,
+    /// Outputs of the second of two projections that are computed together.
+    pub up: Vec<f32>,
+    /// Activated product of 256 columns, `[rows, 256]`.
+    pub hidden: Vec<f32>,
+    /// Queries of one item of attention, and the state of their softmax.
+    pub m: Vec<f32>,
+    /// Sums of weights, as `m`.
+    pub l: Vec<f32>,
+    /// Weighted values, `[queries, value_dim]`.
+    pub acc: Vec<f32>,
+    /// Visible positions of each query in a page.
+    pub ranges: Vec<(u32, u32)>,
+    /// Of the kernels.
+    pub scratch: Scratch,
+}
+
+impl Buffers {
+    /// Room for passes of `rows` tokens by `workers` workers.
+    pub fn new(config: &Config, weights: &Weights, rows: usize, workers: usize) -> Self {
+        let max = |f: fn(&crate::config::LayerConfig) -> usize| config.layers.iter().map(f).max().unwrap_or(0);
+        let n_heads = max(|l| l.n_heads);
+        let head_dim = max(|l| l.head_dim);
+        let value_dim = max(|l| l.value_dim);
+        let group = max(|l| l.n_heads / l.n_kv_heads);
+        let attended = max(|l| l.n_heads * l.value_dim);
+        let (dim, f) = (config.dim, config.feed_forward);
+
+        let layers = &weights.layers;
+        let input = Kinds::of(layers.iter().flat_map(|l| [&l.q, &l.k, &l.v, &l.gate, &l.up]));
+        let input = input.and(Kinds::of([&weights.output]));
+        let attention_input = Kinds::of(layers.iter().map(|l| &l.attention_out));
+        let hidden = Kinds::of(layers.iter().map(|l| &l.down));
+        // A batch of one lives in the workers' own memory.
+        let batch = if rows > 1 { rows } else { 0 };
+        let widest = BATCH_ROWS.max(head_dim).max(value_dim);
+        let queries = (QUERY_BLOCK * group).max(n_heads);
+        let local = || Local {
+            x: vec![0.0; dim],
+            normed: vec![0.0; dim.max(attended)],
+            input: ActivationSet::new(input, 1, dim),
+            attention_input: ActivationSet::new(attention_input, 1, attended),
+            // A single token's chunk is as many rows as 64 KB hold, and at least one head or one block of 256.
+            out: vec![0.0; (rows * widest).max(SINGLE_ROWS)],
+            up: vec![0.0; (rows * BATCH_ROWS).max(SINGLE_ROWS)],
+            hidden: vec![0.0; rows * 256],
+            m: vec![0.0; queries],
+            l: vec![0.0; queries],
+            acc: vec![0.0; queries * value_dim],
+            ranges: vec![(0, 0); queries],
+            scratch: Scratch::new(),
+        };
+        Self {
+            rows,
+            x: Shared::new(batch * dim),
+            y: Shared::new(rows * dim),
+            q: Shared::new(rows * n_heads * head_dim),
+            attended: Shared::new(rows * attended),
+            input: ActivationSet::new(input, batch, dim),
+            attention_input: ActivationSet::new(attention_input, batch, attended),
+            hidden: ActivationSet::new(hidden, rows, f),
+            angles: weights
+                .ropes
+                .iter()
+                .map(|r| (Shared::new(rows * r.pairs()), Shared::new(rows * r.pairs())))
+                .collect(),
+            partials: Partials::new(0, n_heads, value_dim),
+            locals: (0..workers).map(|_| Mutex::new(local())).collect(),
+            n_heads,
+            value_dim,
+        }
+    }
+
+    /// Makes ready for a pass in a context of `positions`. The partial attention grows by doubling, so rarely.
+    pub fn prepare(&mut self, positions: usize) {
+        // A pass that was stopped may have left counts behind.
+        self.partials.done.iter_mut().for_each(|done| *done.get_mut() = 0);
+        let pages = positions.div_ceil(PAGE);
+        if pages > self.partials.pages {
+            self.partials = Partials::new(pages.next_power_of_two(), self.n_heads, self.value_dim);
+        }
+    }
+
+    /// Bytes of all of it, the workers' kernels scratch apart.
+    pub fn bytes(&self) -> usize {
+        let shared = [&self.x, &self.y, &self.q, &self.attended].iter().map(|b| b.bytes()).sum::<usize>();
+        let sets = [&self.input, &self.attention_input, &self.hidden].iter().map(|s| s.bytes()).sum::<usize>();
+        let partials = self.partials.m.bytes() + self.partials.l.bytes() + self.partials.acc.bytes();
+        let locals: usize = self.locals.iter().map(|l| l.lock().map_or(0, |l| l.bytes())).sum();
+        shared + sets + partials + locals
+    }
+}
+
+/// Most rows of a projection that one work item of a single token computes.
+pub const SINGLE_ROWS: usize = 1024;
+
+impl Local {
+    fn bytes(&self) -> usize {
+        let floats = [&self.x, &self.normed, &self.out, &self.up, &self.hidden, &self.m, &self.l, &self.acc];
+        let floats: usize = floats.iter().map(|v| 4 * v.len()).sum();
+        floats + self.input.bytes() + self.attention_input.bytes() + 8 * self.ranges.len()
+    }
+}

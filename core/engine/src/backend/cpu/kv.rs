@@ -1,0 +1,136 @@
+//! The KV cache: pages of 64 positions per layer, shared by forks until one of them writes.
+
+use std::sync::Arc;
+
+use super::shared::Shared;
+use crate::config::LayerConfig;
+use crate::error::Error;
+
+/// Positions of a page. Also the unit of the online softmax, so it must not change with anything.
+pub const PAGE: usize = 64;
+
+/// Alignment of a page in memory: one page of the system on every phone, so that a saved one can be mapped.
+const PAGE_ALIGN: usize = 16 * 1024;
+
+/// Keys and values of 64 positions of one layer as f16: K `[n_kv_heads, 64, head_dim]`, V `[n_kv_heads, 64, value_dim]`.
+pub struct Page {
+    data: Shared<u16>,
+    keys: usize,
+}
+
+impl Page {
+    fn new(layer: &LayerConfig) -> Result<Self, Error> {
+        let keys = layer.n_kv_heads * PAGE * layer.head_dim;
+        let len = keys + layer.n_kv_heads * PAGE * layer.value_dim;
+        let data = Shared::aligned(len, PAGE_ALIGN);
+        Ok(Self { data: data.ok_or(Error::OutOfMemory { what: "KV cache", bytes: 2 * len })?, keys })
+    }
+
+    fn copy(&self, layer: &LayerConfig) -> Result<Self, Error> {
+        let mut page = Self::new(layer)?;
+        // SAFETY: nobody writes a page while it is shared, and no pass is running on a cache that is being reserved.
+        page.data.as_mut_slice().copy_from_slice(unsafe { self.data.get(0..self.data.len()) });
+        Ok(page)
+    }
+
+    /// Keys of one head, `[64, head_dim]`.
+    ///
+    /// # Safety
+    /// No worker writes this head's keys meanwhile.
+    pub unsafe fn keys(&self, head: usize, layer: &LayerConfig) -> &[u16] {
+        let size = PAGE * layer.head_dim;
+        // SAFETY: passed on to the caller.
+        unsafe { self.data.get(head * size..(head + 1) * size) }
+    }
+
+    /// Values of one head, `[64, value_dim]`.
+    ///
+    /// # Safety
+    /// No worker writes this head's values meanwhile.
+    pub unsafe fn values(&self, head: usize, layer: &LayerConfig) -> &[u16] {
+        let size = PAGE * layer.value_dim;
+        // SAFETY: passed on to the caller.
+        unsafe { self.data.get(self.keys + head * size..self.keys + (head + 1) * size) }
+    }
+
+    /// The place of one key, `[head_dim]`.
+    ///
+    /// # Safety
+    /// No other worker touches this head's keys meanwhile.
+    #[expect(clippy::mut_from_ref, reason = "workers write disjoint heads of a page")]
+    pub unsafe fn key_mut(&self, head: usize, row: usize, layer: &LayerConfig) -> &mut [u16] {
+        let start = (head * PAGE + row) * layer.head_dim;
+        // SAFETY: passed on to the caller.
+        unsafe { self.data.get_mut(start..start + layer.head_dim) }
+    }
+
+    /// The place of one value, `[value_dim]`.
+    ///
+    /// # Safety
+    /// No other worker touches this head's values meanwhile.
+    #[expect(clippy::mut_from_ref, reason = "workers write disjoint heads of a page")]
+    pub unsafe fn value_mut(&self, head: usize, row: usize, layer: &LayerConfig) -> &mut [u16] {
+        let start = self.keys + (head * PAGE + row) * layer.value_dim;
+        // SAFETY: passed on to the caller.
+        unsafe { self.data.get_mut(start..start + layer.value_dim) }
+    }
+}
+
+/// What a sequence of tokens left in each layer. Cloning shares the pages.
+#[derive(Clone, Default)]
+pub struct KvCache {
+    layers: Vec<Vec<Arc<Page>>>, // [layer][page]
+    len: usize,
+}
+
+impl KvCache {
+    /// Positions that are filled.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether nothing is in it.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The pages of one layer.
+    pub fn pages(&self, layer: usize) -> &[Arc<Page>] {
+        &self.layers[layer]
+    }
+
+    /// Makes room for `extra` positions after the filled ones, and copies the page that they begin in if a fork
+    /// shares it.
+    pub fn reserve(&mut self, extra: usize, layers: &[LayerConfig]) -> Result<(), Error> {
+        let pages = (self.len + extra).div_ceil(PAGE);
+        self.layers.resize_with(layers.len(), Vec::new);
+        for (own, layer) in self.layers.iter_mut().zip(layers) {
+            if let Some(page) = own.get_mut(self.len / PAGE)
+                && Arc::get_mut(page).is_none()
+            {
+                *page = Arc::new(page.copy(layer)?);
+            }
+            while own.len() < pages {
+                own.push(Arc::new(Page::new(layer)?));
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts `n` reserved positions as filled.
+    pub fn advance(&mut self, n: usize) {
+        self.len += n;
+    }
+
+    /// Forgets all positions from `len` on.
+    pub fn truncate(&mut self, len: usize) {
+        self.len = self.len.min(len);
+        let pages = self.len.div_ceil(PAGE);
+        self.layers.iter_mut().for_each(|own| own.truncate(pages));
+    }
+
+    /// Bytes of its pages; shared ones are counted in full.
+    pub fn bytes(&self) -> usize {
+        self.layers.iter().flatten().map(|page| page.data.bytes()).sum()
+    }
+}

@@ -1,0 +1,322 @@
+//! The worker pool: one wake-up per forward pass; barriers and shared-out chunks inside it.
+
+use std::cell::UnsafeCell;
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
+
+use crate::error::Error;
+
+/// How long a waiting worker spins before it parks. Stages of a small model last 20-200 us, so most waits end within
+/// this time; longer waits mean that a core is missing, and then spinning would only steal from who works.
+const SPIN: Duration = Duration::from_micros(60);
+
+/// Most workers of one pass: more than any phone has useful cores.
+pub const MAX_WORKERS: usize = 64;
+
+/// Threads that wait for a pass to run. One per process serves all models; passes take turns.
+pub struct Pool {
+    turn: Mutex<Vec<Helper>>,
+}
+
+struct Helper {
+    slot: Arc<Slot>,
+    thread: Thread,
+}
+
+/// Where one helper thread gets its work.
+struct Slot {
+    ready: AtomicBool,
+    job: UnsafeCell<Option<Job>>,
+}
+
+// SAFETY: `job` is written by the caller while `ready` is false and read by its helper after seeing `ready`.
+unsafe impl Sync for Slot {}
+// SAFETY: the pointers inside a job stay valid until the caller has seen every helper leave.
+unsafe impl Send for Slot {}
+
+#[derive(Clone, Copy)]
+struct Job {
+    program: *const (dyn Fn(&Team<'_>) + Sync),
+    meeting: *const Meeting<'static>,
+    index: usize,
+}
+
+/// What the workers of one pass share: where they meet, and the work that is left in the current stage.
+struct Meeting<'a> {
+    workers: usize,
+    stop: &'a AtomicBool,
+    next: Line<AtomicUsize>,
+    arrived: Line<AtomicUsize>,
+    generation: Line<AtomicUsize>,
+    halted: AtomicBool,
+    fault: AtomicBool,
+    inside: AtomicUsize,
+    parked: AtomicUsize,
+    lock: Mutex<()>,
+    wake: Condvar,
+}
+
+/// A value on a cache line of its own (128 bytes: big cores fetch lines in pairs).
+#[repr(align(128))]
+struct Line<T>(T);
+
+/// One worker's place in a pass.
+pub struct Team<'a> {
+    meeting: &'a Meeting<'a>,
+    /// Which worker this is, from 0.
+    pub index: usize,
+}
+
+impl Pool {
+    /// The pool of this process.
+    pub fn global() -> &'static Self {
+        static POOL: OnceLock<Pool> = OnceLock::new();
+        POOL.get_or_init(|| Self { turn: Mutex::new(Vec::new()) })
+    }
+
+    /// Runs `program` on `workers` threads, the caller among them, and returns when all have left it.
+    /// Fails with [`Error::Stopped`] once `stop` is seen, or [`Error::Internal`] if a worker panicked.
+    pub fn run(&self, workers: usize, stop: &AtomicBool, program: &(dyn Fn(&Team<'_>) + Sync)) -> Result<(), Error> {
+        let workers = workers.clamp(1, MAX_WORKERS);
+        let mut helpers = lock(&self.turn);
+        while helpers.len() + 1 < workers {
+            let helper = Helper::spawn(helpers.len() + 1).map_err(|_| Error::Internal { what: "no thread" })?;
+            helpers.push(helper);
+        }
+        let meeting = Meeting {
+            workers,
+            stop,
+            next: Line(AtomicUsize::new(0)),
+            arrived: Line(AtomicUsize::new(0)),
+            generation: Line(AtomicUsize::new(0)),
+            halted: AtomicBool::new(false),
+            fault: AtomicBool::new(false),
+            inside: AtomicUsize::new(workers - 1),
+            parked: AtomicUsize::new(0),
+            lock: Mutex::new(()),
+            wake: Condvar::new(),
+        };
+        // SAFETY: only the lifetimes are widened; `leave_together` below keeps both borrows alive until every helper has left.
+        let job = unsafe {
+            Job {
+                program: std::mem::transmute::<
+                    *const (dyn Fn(&Team<'_>) + Sync + '_),
+                    *const (dyn Fn(&Team<'_>) + Sync + 'static),
+                >(program),
+                meeting: std::ptr::from_ref(&meeting).cast(),
+                index: 0,
+            }
+        };
+        for (i, helper) in helpers.iter().take(workers - 1).enumerate() {
+            // SAFETY: the helper is idle (it left the last pass, or never had one), so nobody reads the slot.
+            unsafe { *helper.slot.job.get() = Some(Job { index: i + 1, ..job }) };
+            helper.slot.ready.store(true, Ordering::Release);
+            helper.thread.unpark();
+        }
+        meeting.work(0, program);
+        meeting.leave_together();
+        if meeting.fault.load(Ordering::Acquire) {
+            Err(Error::Internal { what: "a worker panicked" })
+        } else if meeting.halted.load(Ordering::Acquire) {
+            Err(Error::Stopped)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Spins until `done` or the time is up; tells whether it is done.
+fn spin(done: impl Fn() -> bool) -> bool {
+    let start = Instant::now();
+    loop {
+        for _ in 0..64 {
+            if done() {
+                return true;
+            }
+            std::hint::spin_loop();
+        }
+        if start.elapsed() > SPIN {
+            return false;
+        }
+    }
+}
+
+impl Helper {
+    fn spawn(number: usize) -> std::io::Result<Self> {
+        let slot = Arc::new(Slot { ready: AtomicBool::new(false), job: UnsafeCell::new(None) });
+        let own = slot.clone();
+        let handle = thread::Builder::new().name(format!("sprat-{number}")).spawn(move || own.serve())?;
+        Ok(Self { slot, thread: handle.thread().clone() })
+    }
+}
+
+impl Slot {
+    fn serve(&self) {
+        loop {
+            let ready = || self.ready.load(Ordering::Acquire);
+            if !spin(ready) {
+                while !ready() {
+                    thread::park();
+                }
+            }
+            // SAFETY: `ready` says that the caller has written the slot and will not touch it until we leave.
+            let job = unsafe { (*self.job.get()).take() };
+            self.ready.store(false, Ordering::Release);
+            if let Some(Job { program, meeting, index }) = job {
+                // SAFETY: the caller of `run` waits in `leave_together`, so both are alive until `inside` drops below.
+                let (program, meeting) = unsafe { (&*program, &*meeting) };
+                meeting.work(index, program);
+                meeting.leave();
+            }
+        }
+    }
+}
+
+impl Meeting<'_> {
+    fn work(&self, index: usize, program: &(dyn Fn(&Team<'_>) + Sync)) {
+        let team = Team { meeting: self, index };
+        if catch_unwind(AssertUnwindSafe(|| program(&team))).is_err() {
+            // The others may be waiting at a barrier that this worker will never reach.
+            self.fault.store(true, Ordering::SeqCst);
+            let _guard = lock(&self.lock);
+            self.wake.notify_all();
+        }
+    }
+
+    /// A helper's last touch of the meeting: nothing of it is read after the count drops, except under the lock that
+    /// the caller takes before it goes.
+    fn leave(&self) {
+        let _guard = lock(&self.lock);
+        if self.inside.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.wake.notify_all();
+        }
+    }
+
+    fn leave_together(&self) {
+        spin(|| self.inside.load(Ordering::Acquire) == 0);
+        // Taking the lock also waits for the last helper to let go of it.
+        let mut guard = lock(&self.lock);
+        while self.inside.load(Ordering::Acquire) > 0 {
+            guard = self.wake.wait(guard).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn ended(&self) -> bool {
+        self.halted.load(Ordering::Acquire) || self.fault.load(Ordering::Acquire)
+    }
+}
+
+impl Team<'_> {
+    /// Waits for all workers; what any of them wrote before is visible to all after. An error means that the pass is
+    /// over: stopped, or a worker failed. All workers get the same answer.
+    pub fn barrier(&self) -> Result<(), Error> {
+        let m = self.meeting;
+        let generation = m.generation.0.load(Ordering::Acquire);
+        if m.arrived.0.fetch_add(1, Ordering::AcqRel) + 1 == m.workers {
+            m.arrived.0.store(0, Ordering::Relaxed);
+            m.next.0.store(0, Ordering::Relaxed);
+            if m.stop.load(Ordering::Relaxed) {
+                m.halted.store(true, Ordering::Relaxed);
+            }
+            // SeqCst here and at `parked`: either the parker sees the new generation or we see the parker.
+            m.generation.0.store(generation + 1, Ordering::SeqCst);
+            if m.parked.load(Ordering::SeqCst) > 0 {
+                let _guard = lock(&m.lock);
+                m.wake.notify_all();
+            }
+        } else {
+            let passed = || m.generation.0.load(Ordering::SeqCst) != generation || m.fault.load(Ordering::SeqCst);
+            if !spin(passed) {
+                let mut guard = lock(&m.lock);
+                m.parked.fetch_add(1, Ordering::SeqCst);
+                while !passed() {
+                    guard = m.wake.wait(guard).unwrap_or_else(PoisonError::into_inner);
+                }
+                m.parked.fetch_sub(1, Ordering::SeqCst);
+            }
+        }
+        if m.ended() { Err(Error::Stopped) } else { Ok(()) }
+    }
+
+    /// The next piece of the current stage: up to `size` of `total` items that no other worker has, or none when they
+    /// are all taken or the work is to stop. Every stage ends with a barrier, which starts the count anew.
+    pub fn chunk(&self, total: usize, size: usize) -> Option<Range<usize>> {
+        if self.meeting.stop.load(Ordering::Relaxed) || self.meeting.fault.load(Ordering::Relaxed) {
+            return None;
+        }
+        let start = self.meeting.next.0.fetch_add(size, Ordering::Relaxed);
+        (start < total).then(|| start..(start + size).min(total))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pool() -> Pool {
+        Pool { turn: Mutex::new(Vec::new()) }
+    }
+
+    #[test]
+    fn every_item_of_every_stage_is_done_once() {
+        let pool = pool();
+        let stop = AtomicBool::new(false);
+        for workers in [1, 2, 3, 5] {
+            let counts: Vec<AtomicUsize> = (0..1000).map(|_| AtomicUsize::new(0)).collect();
+            let program = |team: &Team<'_>| {
+                for stage in 0..50 {
+                    while let Some(range) = team.chunk(counts.len(), 7) {
+                        for i in range {
+                            // Every worker sees that the stage before is complete.
+                            assert_eq!(counts[i].fetch_add(1, Ordering::Relaxed), stage);
+                        }
+                    }
+                    if team.barrier().is_err() {
+                        return;
+                    }
+                }
+            };
+            pool.run(workers, &stop, &program).expect("nothing stops it");
+            assert!(counts.iter().all(|c| c.load(Ordering::Relaxed) == 50));
+        }
+    }
+
+    #[test]
+    fn stop_ends_the_pass_for_every_worker() {
+        let pool = pool();
+        let stop = AtomicBool::new(false);
+        let stages = AtomicUsize::new(0);
+        let program = |team: &Team<'_>| {
+            while team.barrier().is_ok() {
+                if stages.fetch_add(1, Ordering::Relaxed) == 100 {
+                    stop.store(true, Ordering::Relaxed);
+                }
+            }
+        };
+        assert!(matches!(pool.run(3, &stop, &program), Err(Error::Stopped)));
+        stop.store(false, Ordering::Relaxed);
+        pool.run(3, &stop, &|team| assert!(team.barrier().is_ok())).expect("the pool is usable after a stop");
+    }
+
+    #[test]
+    fn a_panic_in_one_worker_is_an_error_not_a_hang() {
+        let pool = pool();
+        let stop = AtomicBool::new(false);
+        for culprit in 0..3 {
+            let program = |team: &Team<'_>| {
+                assert!(team.index != culprit, "on purpose");
+                while team.barrier().is_ok() {}
+            };
+            let result = pool.run(3, &stop, &program);
+            assert!(matches!(result, Err(Error::Internal { .. })));
+        }
+    }
+}

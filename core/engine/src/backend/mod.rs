@@ -1,0 +1,3 @@
+//! Where the stages of a forward pass are computed.
+
+pub mod cpu;

@@ -1,0 +1,75 @@
+//! Penalties on tokens that came lately, by llama.cpp's formula.
+
+use std::collections::VecDeque;
+
+use super::options::SamplerOptions;
+
+/// The last tokens and how often each is among them. Allocates nothing after construction.
+#[derive(Debug, Clone)]
+pub(super) struct Penalties {
+    repetition: f32,
+    frequency: f32,
+    presence: f32,
+    limit: usize,
+    window: VecDeque<u32>,
+    /// Tokens in the window and their counts, by ascending id.
+    counts: Vec<(u32, u32)>,
+}
+
+impl Penalties {
+    pub(super) fn new(options: &SamplerOptions) -> Penalties {
+        let limit = if options.penalizes() { options.penalty_window } else { 0 };
+        Penalties {
+            repetition: options.repetition_penalty,
+            frequency: options.frequency_penalty,
+            presence: options.presence_penalty,
+            limit,
+            window: VecDeque::with_capacity(limit),
+            counts: Vec::with_capacity(limit),
+        }
+    }
+
+    /// Takes the token that came.
+    pub(super) fn accept(&mut self, id: u32) {
+        if self.limit == 0 {
+            return;
+        }
+        if self.window.len() == self.limit
+            && let Some(oldest) = self.window.pop_front()
+            && let Ok(at) = self.counts.binary_search_by_key(&oldest, |&(id, _)| id)
+        {
+            self.counts[at].1 -= 1;
+            if self.counts[at].1 == 0 {
+                self.counts.remove(at);
+            }
+        }
+        self.window.push_back(id);
+        match self.counts.binary_search_by_key(&id, |&(id, _)| id) {
+            Ok(at) => self.counts[at].1 += 1,
+            Err(at) => self.counts.insert(at, (id, 1)),
+        }
+    }
+
+    /// Changes the logits of the tokens in the window. Ids outside `logits` are left alone.
+    pub(super) fn apply(&self, logits: &mut [f32]) {
+        for &(id, count) in &self.counts {
+            if let Some(logit) = logits.get_mut(id as usize) {
+                // A negative logit divided would become likelier.
+                *logit = if *logit <= 0.0 { *logit * self.repetition } else { *logit / self.repetition };
+                *logit -= count as f32 * self.frequency + self.presence;
+            }
+        }
+    }
+
+    /// The tokens in the window, oldest first.
+    pub(super) fn recent(&self) -> impl Iterator<Item = u32> {
+        self.window.iter().copied()
+    }
+
+    /// Forgets everything and takes these tokens.
+    pub(super) fn restore(&mut self, recent: &[u32]) {
+        self.window.clear();
+        self.counts.clear();
+        recent.iter().for_each(|&id| self.accept(id));
+    }
+}

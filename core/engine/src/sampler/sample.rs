@@ -1,0 +1,277 @@
+//! The chain: which token comes next.
+
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
+use std::hash::{BuildHasher, RandomState};
+
+use sprat_kernels::math::{exp, ln};
+
+use super::options::SamplerOptions;
+use super::penalties::Penalties;
+use super::random::Random;
+use crate::error::OptionsError;
+
+/// How many candidates are put in order at first where top-p or the draw may need few of very many.
+const FIRST_SORTED: usize = 256;
+
+/// Chooses tokens. Allocates nothing after construction.
+#[derive(Debug, Clone)]
+pub struct Sampler {
+    options: SamplerOptions,
+    seed: u64,
+    random: Random,
+    penalties: Penalties,
+    /// What is left of the vocabulary, the likeliest first as far as it is in order.
+    candidates: Vec<Candidate>,
+}
+
+/// What a sampler knows beyond its options: with it, a saved or undone session goes on with the same tokens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SamplerState {
+    /// Where the random numbers stand.
+    pub random: u64,
+    /// The tokens that the penalties see, oldest first.
+    pub recent: Vec<u32>,
+}
+
+/// A token that may come next.
+#[derive(Debug, Clone, Copy)]
+struct Candidate {
+    id: u32,
+    logit: f32,
+    /// Unnormalized probability, and in the typical filter the distance from the expected surprise.
+    weight: f64,
+}
+
+impl Candidate {
+    /// The likelier first, then the lower id: an order without ties.
+    fn order(&self, other: &Candidate) -> Ordering {
+        other.logit.total_cmp(&self.logit).then(self.id.cmp(&other.id))
+    }
+}
+
+impl PartialEq for Candidate {
+    fn eq(&self, other: &Candidate) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Candidate {}
+
+impl PartialOrd for Candidate {
+    fn partial_cmp(&self, other: &Candidate) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Candidate {
+    fn cmp(&self, other: &Candidate) -> Ordering {
+        self.order(other)
+    }
+}
+
+impl Sampler {
+    /// A sampler for a vocabulary of this size.
+    ///
+    /// # Errors
+    /// An option out of range, or a bias for a token that does not exist.
+    pub fn new(options: SamplerOptions, vocabulary: usize) -> Result<Sampler, OptionsError> {
+        options.validate(vocabulary)?;
+        let seed = options.seed.unwrap_or_else(|| RandomState::new().hash_one(0));
+        let room = match (options.temperature, options.top_k) {
+            (0.0, _) => 0,
+            (_, 0) => vocabulary,
+            (_, k) => k.min(vocabulary),
+        };
+        Ok(Sampler {
+            seed,
+            random: Random::new(seed),
+            penalties: Penalties::new(&options),
+            candidates: Vec::with_capacity(room),
+            options,
+        })
+    }
+
+    /// The options it was made with.
+    pub fn options(&self) -> &SamplerOptions {
+        &self.options
+    }
+
+    /// The seed in use: the given one, or the one that was taken from the system.
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// Takes a token into the penalties' window: of the prompt, or the one that was chosen.
+    pub fn accept(&mut self, id: u32) {
+        self.penalties.accept(id);
+    }
+
+    /// Chooses the next token. Changes `logits` `[vocabulary]` by bias and penalties.
+    ///
+    /// A logit that is not a number is never chosen; among infinite ones the choice is even. `None` if no logit is a
+    /// number above minus infinity. Above temperature 0 each call draws exactly one random number.
+    pub fn sample(&mut self, logits: &mut [f32]) -> Option<u32> {
+        for &(id, bias) in &self.options.logit_bias {
+            if let Some(logit) = logits.get_mut(id as usize) {
+                *logit += bias;
+            }
+        }
+        self.penalties.apply(logits);
+        if self.options.temperature == 0.0 {
+            return likeliest(logits);
+        }
+        let draw = self.random.unit();
+        self.top_k(logits);
+        let max = self.candidates.iter().map(|candidate| candidate.logit).reduce(f32::max)?;
+        self.weigh(max, 1.0);
+        if self.options.typical_p < 1.0 {
+            self.typical(max);
+        }
+        if self.options.top_p < 1.0 {
+            self.top_p();
+        }
+        if self.options.min_p > 0.0 {
+            let least = f64::from(self.options.min_p);
+            self.candidates.retain(|candidate| candidate.weight >= least);
+        }
+        if self.options.temperature != 1.0 {
+            self.weigh(max, f64::from(self.options.temperature));
+        }
+        self.draw(draw)
+    }
+
+    /// What must be kept to go on with the same tokens later.
+    pub fn state(&self) -> SamplerState {
+        SamplerState { random: self.random.counter, recent: self.penalties.recent().collect() }
+    }
+
+    /// Goes back to a state. Of more tokens than the window holds, the last ones count.
+    pub fn restore(&mut self, state: &SamplerState) {
+        self.random.counter = state.random;
+        self.penalties.restore(&state.recent);
+    }
+
+    /// Fills the candidates: the `top_k` likeliest in order, or all without order. Leaves out what cannot be chosen.
+    fn top_k(&mut self, logits: &[f32]) {
+        let all = logits.iter().zip(0..).map(|(&logit, id)| Candidate { id, logit, weight: 0.0 });
+        let possible = all.filter(|candidate| candidate.logit > f32::NEG_INFINITY); // not a number is not above it
+        self.candidates.clear();
+        let k = self.options.top_k;
+        if k == 0 {
+            self.candidates.extend(possible);
+            return;
+        }
+        // The heap's root is the unlikeliest of the best so far: most tokens cost one comparison with it.
+        let mut best = BinaryHeap::from(std::mem::take(&mut self.candidates));
+        for candidate in possible {
+            if best.len() < k {
+                best.push(candidate);
+            } else if let Some(mut root) = best.peek_mut()
+                && candidate.logit > root.logit
+            {
+                *root = candidate;
+            }
+        }
+        self.candidates = best.into_sorted_vec();
+    }
+
+    /// Gives every candidate `exp((logit - max) / temperature)`; of infinite logits 1 and of the others 0.
+    fn weigh(&mut self, max: f32, temperature: f64) {
+        for candidate in &mut self.candidates {
+            candidate.weight = match candidate.logit == max {
+                true => 1.0,
+                false => exp((f64::from(candidate.logit) - f64::from(max)) / temperature),
+            };
+        }
+    }
+
+    /// Keeps the candidates nearest to the expected surprise until they reach `typical_p`.
+    fn typical(&mut self, max: f32) {
+        self.sort_all();
+        let total: f64 = self.candidates.iter().map(|candidate| candidate.weight).sum();
+        let log_total = ln(total);
+        let surprise = |candidate: &Candidate| match candidate.logit == max {
+            true => log_total,
+            false => log_total - (f64::from(candidate.logit) - f64::from(max)),
+        };
+        let possible = self.candidates.iter().filter(|candidate| candidate.weight > 0.0);
+        let expected: f64 = possible.map(|candidate| candidate.weight / total * surprise(candidate)).sum();
+        let distance = |candidate: &Candidate| (surprise(candidate) - expected).abs();
+        self.candidates.sort_unstable_by(|a, b| distance(a).total_cmp(&distance(b)).then(a.order(b)));
+        let wanted = f64::from(self.options.typical_p) * total;
+        let mut reached = 0.0;
+        let last = self.candidates.iter().position(|candidate| {
+            reached += candidate.weight;
+            reached > wanted
+        });
+        if let Some(last) = last {
+            self.candidates.truncate(last + 1);
+        }
+        self.sort_all();
+    }
+
+    /// Keeps the likeliest candidates until they reach `top_p`.
+    fn top_p(&mut self) {
+        // Added up in the order they stand in, which depends on nothing but the logits.
+        let total: f64 = self.candidates.iter().map(|candidate| candidate.weight).sum();
+        let wanted = f64::from(self.options.top_p) * total;
+        let mut reached = 0.0;
+        let mut sorted = 0;
+        for index in 0..self.candidates.len() {
+            if index == sorted {
+                sorted = self.sort_more(sorted);
+            }
+            reached += self.candidates[index].weight;
+            if reached >= wanted {
+                self.candidates.truncate(index + 1);
+                return;
+            }
+        }
+    }
+
+    /// Puts candidates from `sorted` on in order, more each time, and tells how many are.
+    fn sort_more(&mut self, sorted: usize) -> usize {
+        let rest = &mut self.candidates[sorted..];
+        let more = (sorted * 4).max(FIRST_SORTED);
+        if more < rest.len() {
+            rest.select_nth_unstable(more);
+        }
+        let more = more.min(rest.len());
+        rest[..more].sort_unstable();
+        sorted + more
+    }
+
+    fn sort_all(&mut self) {
+        self.candidates.sort_unstable();
+    }
+
+    /// The candidate at which the running sum of weights passes `draw` (0 to 1) of their total.
+    fn draw(&self, draw: f64) -> Option<u32> {
+        let total: f64 = self.candidates.iter().map(|candidate| candidate.weight).sum();
+        let wanted = draw * total;
+        let mut reached = 0.0;
+        let chosen = self.candidates.iter().find(|candidate| {
+            reached += candidate.weight;
+            reached > wanted
+        });
+        // Rounding may leave the sum at `wanted`; then it is the last that has any weight.
+        let chosen = chosen.or_else(|| self.candidates.iter().rev().find(|candidate| candidate.weight > 0.0));
+        chosen.map(|candidate| candidate.id)
+    }
+}
+
+/// The first of the greatest logits.
+fn likeliest(logits: &[f32]) -> Option<u32> {
+    let mut best = None;
+    let mut greatest = f32::NEG_INFINITY;
+    for (&logit, id) in logits.iter().zip(0..) {
+        if logit > greatest {
+            (best, greatest) = (Some(id), logit);
+        }
+    }
+    best
+}
+
+#[cfg(test)]
+mod tests;
