@@ -1,3 +1,5 @@
 //! The one integration-test binary: each module is a theme, its first line says which.
 
+mod faults;
+mod forward;
 mod tidy;

@@ -17,6 +17,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "sprat-kernels",
             "memmap2",
             "tokenizers",
+            "fancy-regex",
             "minijinja",
             "serde",
             "serde_json",

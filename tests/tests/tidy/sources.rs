@@ -4,6 +4,7 @@ use super::{Source, none, sources};
 
 /// Where `unsafe` may stand: a file, or a folder when it ends in a slash. Each with the reason.
 const UNSAFE: &[(&str, &str)] = &[
+    ("core/engine/src/backend/cpu/attention.rs", "workers write disjoint heads between barriers"),
     ("core/engine/src/backend/cpu/buffers.rs", "workers write disjoint parts of one buffer"),
     ("core/engine/src/backend/cpu/kv.rs", "workers fill disjoint rows of a page"),
     ("core/engine/src/backend/cpu/pass.rs", "workers write disjoint rows between barriers"),
@@ -16,8 +17,12 @@ const UNSAFE: &[(&str, &str)] = &[
     ("core/kernels/src/arch/neon_dotprod/", "one instruction by name"),
     ("core/kernels/src/arch/neon_i8mm/", "one instruction by name"),
     ("core/kernels/src/arch/panel.rs", "the loop that vector sets share"),
+    ("core/kernels/src/arch/scalar/float.rs", "entries of the table have one type"),
+    ("core/kernels/src/attention/", "register tiles, and calls into a table whose features were detected"),
+    ("core/kernels/src/float/", "vectors of lanes, and calls into a table whose features were detected"),
     ("core/kernels/src/matmul.rs", "calls into a table whose features were detected"),
     ("core/kernels/src/scratch.rs", "memory reused under several types"),
+    ("tests/tests/allocations.rs", "an allocator that counts"),
     ("tests/size/src/lib.rs", "exports a name"),
 ];
 

@@ -1,0 +1,140 @@
+//! The command line: one flat set of options, each read once and checked.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::Arc;
+
+use lexopt::prelude::{Long, Short, Value, ValueExt};
+use sprat::{ContextOptions, GenerationOptions, Model};
+
+use crate::failure::Failure;
+
+/// Everything that was given; a command looks at what concerns it.
+#[derive(Default)]
+pub struct Args {
+    pub command: String,
+    pub prompt: Option<String>,
+    pub model: Option<PathBuf>,
+    pub file: Option<PathBuf>,
+    pub out: Option<PathBuf>,
+    pub tokens: Vec<u32>,
+    pub system: Option<String>,
+    pub no_bos: bool,
+    pub special: bool,
+    pub json: bool,
+    pub prompt_tokens: Option<usize>,
+    pub generate: Option<usize>,
+    pub depth: Option<usize>,
+    pub repeat: Option<usize>,
+    pub context: ContextOptions,
+    pub generation: GenerationOptions,
+}
+
+fn value<T: FromStr>(parser: &mut lexopt::Parser, option: &str) -> Result<T, Failure> {
+    let text = string(parser, option)?;
+    text.parse().map_err(|_| Failure::Usage(format!("{option}: `{text}` is not a valid value")))
+}
+
+fn string(parser: &mut lexopt::Parser, option: &str) -> Result<String, Failure> {
+    let text = parser.value().map_err(|e| Failure::Usage(e.to_string()))?;
+    text.string().map_err(|_| Failure::Usage(format!("{option}: not UTF-8")))
+}
+
+impl Args {
+    /// Reads the command line of this process.
+    pub fn parse() -> Result<Self, Failure> {
+        let mut parser = lexopt::Parser::from_env();
+        let mut args = Self::default();
+        while let Some(arg) = parser.next().map_err(|e| Failure::Usage(e.to_string()))? {
+            match arg {
+                Long("help") | Short('h') => args.command = "help".to_owned(),
+                Long(name) => {
+                    let name = format!("--{name}");
+                    args.option(&name, &mut parser)?;
+                }
+                Short(c) => return Err(Failure::Usage(format!("unknown option -{c}"))),
+                Value(text) => {
+                    let text = text.string().map_err(|_| Failure::Usage("an argument is not UTF-8".to_owned()))?;
+                    if args.command.is_empty() {
+                        args.command = text;
+                    } else if args.command == "run" && args.prompt.is_none() {
+                        args.prompt = Some(text);
+                    } else {
+                        return Err(Failure::Usage(format!("unexpected argument `{text}`")));
+                    }
+                }
+            }
+        }
+        if args.command.is_empty() {
+            return Err(Failure::Usage("no command given".to_owned()));
+        }
+        Ok(args)
+    }
+
+    fn option(&mut self, name: &str, p: &mut lexopt::Parser) -> Result<(), Failure> {
+        let sampler = &mut self.generation.sampler;
+        // `--prompt` is a number of tokens for bench, the only command that has it.
+        match name {
+            "--model" => self.model = Some(PathBuf::from(string(p, name)?)),
+            "--file" => self.file = Some(PathBuf::from(string(p, name)?)),
+            "--out" => self.out = Some(PathBuf::from(string(p, name)?)),
+            "--system" => self.system = Some(string(p, name)?),
+            "--tokens" => self.tokens = ids(&string(p, name)?)?,
+            "--no-bos" => self.no_bos = true,
+            "--special" => self.special = true,
+            "--json" => self.json = true,
+            "--prompt" => self.prompt_tokens = Some(value(p, name)?),
+            "--generate" => self.generate = Some(value(p, name)?),
+            "--depth" => self.depth = Some(value(p, name)?),
+            "--repeat" => self.repeat = Some(value(p, name)?),
+            "--threads" => self.context.threads = Some(positive(p, name)?),
+            "--batch" => self.context.batch = Some(positive(p, name)?),
+            "--context" => self.context.max_positions = Some(positive(p, name)?),
+            "--max-tokens" => self.generation.max_tokens = value(p, name)?,
+            "--temperature" => sampler.temperature = value(p, name)?,
+            "--top-k" => sampler.top_k = value(p, name)?,
+            "--top-p" => sampler.top_p = value(p, name)?,
+            "--min-p" => sampler.min_p = value(p, name)?,
+            "--seed" => sampler.seed = Some(value(p, name)?),
+            _ => return Err(Failure::Usage(format!("unknown option {name}"))),
+        }
+        Ok(())
+    }
+
+    /// Opens the model that was named, or the bundled one.
+    pub fn open(&self) -> Result<Arc<Model>, Failure> {
+        Ok(Arc::new(Model::open(self.model_path()?)?))
+    }
+
+    /// The model's path.
+    pub fn model_path(&self) -> Result<&Path, Failure> {
+        self.model.as_deref().map_or_else(bundled, Ok)
+    }
+
+    /// An option that the command cannot do without.
+    pub fn need<'a>(&self, option: &'a Option<PathBuf>, name: &str) -> Result<&'a Path, Failure> {
+        option.as_deref().ok_or_else(|| Failure::Usage(format!("{} needs {name}", self.command)))
+    }
+}
+
+/// The model in the repository, found from where this program was built.
+fn bundled<'a>() -> Result<&'a Path, Failure> {
+    let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../models/sprat-tiny-q8_0.gguf"));
+    if path.is_file() {
+        return Ok(path);
+    }
+    let what = "the bundled model is not there: name one with --model FILE".to_owned();
+    Err(Failure::Io { what, source: std::io::ErrorKind::NotFound.into() })
+}
+
+fn positive(p: &mut lexopt::Parser, name: &str) -> Result<usize, Failure> {
+    match value(p, name)? {
+        0 => Err(Failure::Usage(format!("{name}: must be at least 1"))),
+        n => Ok(n),
+    }
+}
+
+fn ids(text: &str) -> Result<Vec<u32>, Failure> {
+    let id = |s: &str| s.trim().parse().map_err(|_| Failure::Usage(format!("--tokens: `{s}` is not a token id")));
+    text.split(',').map(id).collect()
+}

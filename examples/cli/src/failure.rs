@@ -1,0 +1,38 @@
+//! What a command can fail with: one line, and an exit code by kind.
+
+use std::fmt;
+use std::path::Path;
+
+/// A command's failure.
+pub enum Failure {
+    /// The command line is wrong: exit code 2.
+    Usage(String),
+    /// The engine refused.
+    Engine(sprat::Error),
+    /// A file or the terminal failed.
+    Io { what: String, source: std::io::Error },
+    /// The turn was cancelled by Ctrl-C.
+    Cancelled,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Usage(what) => write!(f, "{what}"),
+            Self::Engine(error) => write!(f, "{error}"),
+            Self::Io { what, source } => write!(f, "{what}: {source}"),
+            Self::Cancelled => write!(f, "cancelled"),
+        }
+    }
+}
+
+impl<E: Into<sprat::Error>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::Engine(error.into())
+    }
+}
+
+/// Names the file in an I/O error.
+pub fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Failure + '_ {
+    move |source| Failure::Io { what: path.display().to_string(), source }
+}

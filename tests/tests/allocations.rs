@@ -1,0 +1,74 @@
+//! Counts heap allocations while tokens are generated; a process of its own, because the counter sees every thread.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use sprat::sampler::Sampler;
+use sprat::{Context, ContextOptions, Model, SamplerOptions};
+use sprat_gguf::TensorKind;
+use sprat_tests::small::Small;
+
+/// The system's allocator, counting.
+struct Counting;
+
+static COUNT: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: every call is passed on to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        COUNT.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: passed on.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn counted<T>(work: impl FnOnce() -> T) -> (usize, T) {
+    let before = COUNT.load(Ordering::Relaxed);
+    let result = work();
+    (COUNT.load(Ordering::Relaxed) - before, result)
+}
+
+#[test]
+fn a_token_costs_no_allocation_except_for_a_new_page_of_the_cache() {
+    let model = Arc::new(Model::open(Small::new("llama", TensorKind::Q4_K).path()).expect("a good file"));
+    let never = AtomicBool::new(false);
+    for threads in [1, 2] {
+        let options = ContextOptions { threads: Some(threads), ..ContextOptions::default() };
+        let mut context = Context::new(model.clone(), &options).expect("good options");
+        let sampler_options =
+            SamplerOptions { temperature: 0.8, top_k: 40, top_p: 0.9, seed: Some(1), ..SamplerOptions::default() };
+        let mut sampler = Sampler::new(sampler_options, model.config().vocabulary).expect("good options");
+        let mut bytes = Vec::with_capacity(model.tokenizer().longest_token());
+        context.feed(&[1, 2, 3], &never).expect("it runs");
+        let (mut id, mut pages) = (5, Vec::new());
+        for _ in 0..100 {
+            let is_new_page = context.len() % 64 == 0;
+            let (count, next) = counted(|| {
+                let logits = context.feed(&[id], &never).expect("it runs");
+                let next = sampler.sample(logits).expect("some token is possible");
+                sampler.accept(next);
+                bytes.clear();
+                model.tokenizer().token_bytes(next, &mut bytes).expect("an id of the vocabulary");
+                next
+            });
+            if is_new_page {
+                pages.push(count);
+            } else {
+                assert_eq!(count, 0, "{threads} threads, position {}", context.len());
+            }
+            id = next;
+        }
+        // Position 64 needs new pages: one for each of the two layers, and room for the partial attention of it.
+        println!("{threads} threads: 0 allocations a token, {pages:?} where a page of the cache began");
+        assert_eq!(pages.len(), 1);
+    }
+}
