@@ -7,6 +7,8 @@ use std::path::PathBuf;
 
 use sprat_gguf::{TensorKind, Writer};
 
+/// The families that are made.
+pub const ARCHITECTURES: [&str; 3] = ["llama", "qwen2", "qwen3"];
 /// Width of the residual stream: one block of the K-formats.
 pub const DIM: usize = 256;
 /// Width of the feed-forward part.
@@ -19,7 +21,7 @@ pub const CONTEXT: usize = 512;
 /// A file to be made.
 #[derive(Clone, Copy, Debug)]
 pub struct Small {
-    /// `llama`, `qwen2` or `qwen3`.
+    /// One of [`ARCHITECTURES`].
     pub architecture: &'static str,
     /// Format of the matrices.
     pub kind: TensorKind,
@@ -200,15 +202,15 @@ impl Random {
     fn block(&mut self, kind: TensorKind, scale: f32) -> Vec<u8> {
         let mut block: Vec<u8> = (0..kind.block_bytes()).map(|_| self.bits() as u8).collect();
         let spread = |bits: i32| 2f32.powi(bits) / 12f32.sqrt();
-        // Six-bit scales and minima average 31.5 and multiply what follows.
+        // K-formats multiply values and minima by random 6-bit integers; 255 and 520 are the spreads that result.
         let (d, m) = match kind {
             TensorKind::Q4_0 => (1.0 / spread(4), None),
             TensorKind::Q4_1 => (1.0 / spread(4), Some(-7.5)),
             TensorKind::Q5_0 => (1.0 / spread(5), None),
             TensorKind::Q5_1 => (1.0 / spread(5), Some(-15.5)),
             TensorKind::Q8_0 => (1.0 / spread(8), None),
-            TensorKind::Q4_K => (1.0 / spread(4) / 31.5, Some(7.5)),
-            TensorKind::Q5_K => (1.0 / spread(5) / 31.5, Some(15.5)),
+            TensorKind::Q4_K => (1.0 / 255.0, Some(7.5)),
+            TensorKind::Q5_K => (1.0 / 520.0, Some(15.5)),
             TensorKind::Q6_K => (1.0 / spread(6) / spread(8), None),
             other => panic!("no random blocks of {other} are made"),
         };

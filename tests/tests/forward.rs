@@ -6,10 +6,8 @@ use std::sync::atomic::AtomicBool;
 use sprat::{Context, ContextOptions, Model};
 use sprat_gguf::{Contents, TensorKind};
 use sprat_tests::reference::Reference;
-use sprat_tests::small::{Random, Small, VOCABULARY};
+use sprat_tests::small::{ARCHITECTURES, Random, Small, VOCABULARY};
 use sprat_tests::{cosine, divergence};
-
-const FAMILIES: [&str; 3] = ["llama", "qwen2", "qwen3"];
 
 fn tokens(n: usize) -> Vec<u32> {
     let mut random = Random(11);
@@ -47,7 +45,7 @@ fn plain(small: &Small, tokens: &[u32]) -> Vec<Vec<f32>> {
 #[test]
 fn float_files_give_the_logits_of_the_plain_forward_pass() {
     let tokens = tokens(80);
-    for architecture in FAMILIES {
+    for architecture in ARCHITECTURES {
         for kind in [TensorKind::F32, TensorKind::F16] {
             let small = Small::new(architecture, kind);
             let ours = logits(&open(&small), &ContextOptions::default(), &tokens, tokens.len());
@@ -72,7 +70,7 @@ fn quantized_files_are_as_near_as_8_bit_activations_allow() {
         TensorKind::Q5_K,
         TensorKind::Q6_K,
     ];
-    for architecture in FAMILIES {
+    for architecture in ARCHITECTURES {
         for kind in kinds {
             let small = Small::new(architecture, kind);
             let ours = logits(&open(&small), &ContextOptions::default(), &tokens, tokens.len());
@@ -86,7 +84,7 @@ fn quantized_files_are_as_near_as_8_bit_activations_allow() {
 #[test]
 fn bits_do_not_depend_on_threads_pieces_or_batches() {
     let tokens = tokens(150);
-    for architecture in FAMILIES {
+    for architecture in ARCHITECTURES {
         for kind in [TensorKind::F16, TensorKind::Q4_0, TensorKind::Q4_K, TensorKind::Q8_0] {
             let model = open(&Small::new(architecture, kind));
             let options = |threads, batch| ContextOptions {

@@ -9,7 +9,9 @@ const SCRIPTS: &str = "tests/conformance";
 
 /// Builds the command as users do, prepares Python, and lets the script judge.
 pub fn run(context: &Context) -> Result<()> {
-    Program::cargo(context).args(["build", "--release", "--locked", "-p", "sprat-cli"]).run(context)?;
+    Program::cargo(context)
+        .args(["build", "--release", "--locked", "-p", "sprat-cli", "-p", "sprat-tests"])
+        .run(context)?;
     let environment = context.target.join("xtask/python");
     let python = environment.join("bin/python");
     if !python.is_file() {
@@ -18,6 +20,6 @@ pub fn run(context: &Context) -> Result<()> {
     // llama-cpp-python comes as source: the first time this builds llama.cpp, some ten minutes on two cores.
     let requirements = format!("{SCRIPTS}/requirements.txt");
     Program::new(context, &python).args(["-m", "pip", "install", "-q", "-r", &requirements]).run(context)?;
-    let sprat = context.target.join("release/sprat");
-    Program::new(context, &python).args([format!("{SCRIPTS}/check.py")]).args([sprat]).run(context)
+    let built = ["sprat", "small"].map(|name| context.target.join("release").join(name));
+    Program::new(context, &python).args([format!("{SCRIPTS}/check.py")]).args(built).run(context)
 }
