@@ -46,7 +46,7 @@ pub struct Attend<'a> {
     pub ranges: &'a [(u32, u32)],
     /// How `k` and `v` are stored.
     pub format: KvFormat,
-    /// Keys, `[p, row_len(dk)]`, p <= `PAGE_LEN`. Positions no row sees are not read.
+    /// Keys, `[p, row_len(dk)]`, p <= `PAGE_LEN`. What a row does not see does not matter to it, be it NaN.
     pub k: &'a [u16],
     /// Values, `[p, row_len(dv)]`.
     pub v: &'a [u16],

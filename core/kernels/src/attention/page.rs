@@ -1,6 +1,6 @@
 //! One page of keys and values for all rows: scores, weights, weighted values, merged into the running states.
 
-use crate::attention::state::{absorb, weights};
+use crate::attention::state::{Merge, absorb, weights};
 use crate::attention::tiles::{Element, Rows, scores, weigh};
 use crate::attention::{Attend, KvFormat, MAX_HEAD_DIM, PAGE_LEN, State};
 use crate::float::load_f16;
@@ -84,7 +84,7 @@ fn score_f16<V: Vector>(page: &Attend<'_>, (first, last): (usize, usize), buffer
         return unsafe { score_rows::<V, u16>(page, keys, (first, last), 0, buffers) };
     }
     let stride = dk.next_multiple_of(16);
-    for from in (first..last).step_by(KEY_BLOCK) {
+    for from in (first - first % KEY_BLOCK..last).step_by(KEY_BLOCK) {
         let to = last.min(from + KEY_BLOCK);
         widen::<V>(&page.k[from * dk..to * dk], dk, buffers.wide);
         let keys = Rows { base: buffers.wide.as_ptr(), stride };
@@ -204,6 +204,10 @@ unsafe fn weigh_rows<V: Vector, E: Element>(
                 p.fill(0.0);
             }
         }
+        let mut merges = [Merge { m: 0.0, a1: 0.0, a2: 0.0 }; TILE];
+        for r in 0..rows {
+            merges[r] = Merge::of(state.m[tile * TILE + r], sums[r].0);
+        }
         let acc = &mut buffers.acc[..TILE * dim];
         acc.fill(0.0);
         let (p, out) = (p.as_ptr(), acc.as_mut_ptr());
@@ -239,7 +243,7 @@ unsafe fn weigh_rows<V: Vector, E: Element>(
         for (r, (m, l)) in sums.into_iter().take(rows).enumerate() {
             let i = tile * TILE + r;
             let row = (&mut state.m[i], &mut state.l[i], &mut state.acc[i * dv..(i + 1) * dv]);
-            absorb(row, m, l, &buffers.acc[r * dim..][..dv]);
+            absorb(row, m, l, &buffers.acc[r * dim..][..dv], merges[r]);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::attention::{PAGE_LEN, State};
 use crate::float::elementary::{exp, tanh};
-use crate::float::{fold, max};
+use crate::float::{fold, fold_by, larger};
 
 /// Turns the dots of one row with a page's keys into weights, in place: `p = e^(s - m)`, 0 where not visible.
 /// Returns `m` and the sum `l`; where no score is above -infinity, `m` is -infinity and all is 0.
@@ -13,18 +13,25 @@ pub(crate) fn weights(
     scale: f32,
     soft_cap: Option<f32>,
 ) -> (f32, f32) {
-    for s in scores.iter_mut() {
-        *s *= scale;
-    }
     if let Some(cap) = soft_cap {
         for s in scores.iter_mut() {
-            *s = cap * tanh(*s / cap);
+            *s = cap * tanh(*s * scale / cap);
+        }
+    } else {
+        for s in scores.iter_mut() {
+            *s *= scale;
         }
     }
-    for (i, s) in scores.iter_mut().enumerate() {
-        *s = if (i as u32) >= from && (i as u32) < to { *s } else { f32::NEG_INFINITY };
+    let (from, to) = (PAGE_LEN.min(from as usize), PAGE_LEN.min(to as usize));
+    scores[..from].fill(f32::NEG_INFINITY);
+    scores[to..].fill(f32::NEG_INFINITY);
+    let mut lanes = [f32::NEG_INFINITY; 16];
+    for chunk in scores.as_chunks::<16>().0 {
+        for i in 0..16 {
+            lanes[i] = larger(lanes[i], chunk[i]);
+        }
     }
-    let m = max(scores);
+    let m = fold_by(lanes, larger);
     if m == f32::NEG_INFINITY {
         scores.fill(0.0);
         return (m, 0.0);
@@ -39,13 +46,30 @@ pub(crate) fn weights(
     (m, fold(sums))
 }
 
+/// How two sums merge: the common maximum, and the factors of both sides.
+#[derive(Clone, Copy)]
+pub(crate) struct Merge {
+    pub m: f32,
+    pub a1: f32,
+    pub a2: f32,
+}
+
+impl Merge {
+    /// Of sums with maxima `m1` and (later) `m2`.
+    #[inline(always)]
+    pub(crate) fn of(m1: f32, m2: f32) -> Self {
+        let m = larger(m1, m2);
+        Self { m, a1: exp(m1 - m), a2: exp(m2 - m) }
+    }
+}
+
 /// One row's state, borrowed: `m`, `l`, `acc` `[dv]`.
 pub(crate) type Row<'a> = (&'a mut f32, &'a mut f32, &'a mut [f32]);
 
-/// Merges a later page's `m`, `l`, `acc` into a row: both sides scaled by `e^(m_i - m')`, `m'` the larger `m`.
+/// Merges later positions' `m`, `l`, `acc` into a row: both sides scaled by `e^(m_i - m)`, `m` the larger one.
 /// An empty side leaves the other as it is.
 #[inline(always)]
-pub(crate) fn absorb((m1, l1, acc1): Row<'_>, m2: f32, l2: f32, acc2: &[f32]) {
+pub(crate) fn absorb((m1, l1, acc1): Row<'_>, m2: f32, l2: f32, acc2: &[f32], Merge { m, a1, a2 }: Merge) {
     if m2 == f32::NEG_INFINITY {
         return;
     }
@@ -54,8 +78,6 @@ pub(crate) fn absorb((m1, l1, acc1): Row<'_>, m2: f32, l2: f32, acc2: &[f32]) {
         acc1.copy_from_slice(acc2);
         return;
     }
-    let m = if m2 > *m1 { m2 } else { *m1 };
-    let (a1, a2) = (exp(*m1 - m), exp(m2 - m));
     *m1 = m;
     *l1 = l1.mul_add(a1, l2 * a2);
     for (x, y) in acc1.iter_mut().zip(acc2) {
@@ -69,7 +91,8 @@ pub(crate) fn merge(state: &mut State<'_>, later: &State<'_>) {
     let dv = state.acc.len() / state.m.len().max(1);
     for (i, (m, l)) in state.m.iter_mut().zip(state.l.iter_mut()).enumerate() {
         let row = i * dv..(i + 1) * dv;
-        absorb((m, l, &mut state.acc[row.clone()]), later.m[i], later.l[i], &later.acc[row]);
+        let how = Merge::of(*m, later.m[i]);
+        absorb((m, l, &mut state.acc[row.clone()]), later.m[i], later.l[i], &later.acc[row], how);
     }
 }
 
@@ -82,9 +105,8 @@ pub(crate) fn finish(state: &State<'_>, sinks: Option<&[f32]>, out: &mut [f32]) 
             _ if m == f32::NEG_INFINITY => 0.0,
             None => 1.0 / l,
             Some(sinks) => {
-                let top = if sinks[i] > m { sinks[i] } else { m };
-                let a = exp(m - top);
-                a / l.mul_add(a, exp(sinks[i] - top))
+                let Merge { a1, a2, .. } = Merge::of(m, sinks[i]);
+                a1 / l.mul_add(a1, a2)
             }
         };
         let row = i * dv..(i + 1) * dv;

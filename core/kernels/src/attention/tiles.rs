@@ -35,11 +35,11 @@ pub(crate) struct Rows<E> {
 }
 
 /// Dots of `R` queries with keys `from..to`, `K = 16 / R` at a time, `H` of them in registers at once:
-/// `out[r][i] = q[r] . k[i]`.
+/// `out[r][i] = q[r] . k[i]`. Works in whole groups of `K`: around the range it writes what means nothing.
 ///
 /// # Safety
-/// `dim` is a multiple of 16; each `q` is readable for `dim` floats, each key for `dim` values, each `out` writable up
-/// to index `to`; `from < to`.
+/// `dim` is a multiple of 16; each `q` is readable for `dim` floats; keys 0 to `to` are readable for `dim` values;
+/// each `out` is writable up to `to` rounded up to a multiple of `K`; `from < to`.
 #[inline(always)]
 pub(crate) unsafe fn scores<V: Vector, E: Element, const R: usize, const K: usize, const H: usize>(
     q: [*const f32; R],
@@ -48,11 +48,11 @@ pub(crate) unsafe fn scores<V: Vector, E: Element, const R: usize, const K: usiz
     dim: usize,
     out: [*mut f32; R],
 ) {
-    let mut first = from;
+    let mut first = from - from % K;
     while first < to {
         let mut keys = [k.base; K];
         for (i, key) in keys.iter_mut().enumerate() {
-            // Past the end the last key again; its dots are dropped below.
+            // Past the end the last key again; nobody looks at its dots.
             let index = if first + i < to { first + i } else { to - 1 };
             // SAFETY: `index` is a key.
             *key = unsafe { k.base.add(index * k.stride) };
@@ -75,10 +75,9 @@ pub(crate) unsafe fn scores<V: Vector, E: Element, const R: usize, const K: usiz
             }
         };
         let dots = V::fold(sums);
-        let count = K.min(to - first);
         for r in 0..R {
-            // SAFETY: `first + count <= to`, and row r's dots are `dots[r K..][..K]`.
-            unsafe { std::ptr::copy_nonoverlapping(dots.as_ptr().add(r * K), out[r].add(first), count) }
+            // SAFETY: `first + K` is at most `to` rounded up, and row r's dots are `dots[r K..][..K]`.
+            unsafe { std::ptr::copy_nonoverlapping(dots.as_ptr().add(r * K), out[r].add(first), K) }
         }
         first += K;
     }

@@ -19,9 +19,9 @@ pub(crate) mod vector;
 
 pub(crate) use activation::{activate, gated};
 pub(crate) use arithmetic::{add, add_scaled, multiply, scale};
-pub(crate) use norm::{fold, layer_norm, rms_norm};
+pub(crate) use norm::{fold, fold_by, layer_norm, rms_norm};
 pub(crate) use rope::rope;
-pub(crate) use softmax::{max, soft_cap, softmax};
+pub(crate) use softmax::{larger, soft_cap, softmax};
 pub(crate) use vector::{load_f16, store_f16};
 
 /// A function of one number, applied to whole slices.

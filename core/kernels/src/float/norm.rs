@@ -2,13 +2,16 @@
 
 /// Folds 16 partial sums: `i + (i + 8)`, then 4, 2, 1.
 #[inline(always)]
-pub(crate) fn fold(mut sums: [f32; 16]) -> f32 {
-    for half in [8, 4, 2, 1] {
-        for i in 0..half {
-            sums[i] += sums[i + half];
-        }
-    }
-    sums[0]
+pub(crate) fn fold(sums: [f32; 16]) -> f32 {
+    fold_by(sums, |a, b| a + b)
+}
+
+/// The same tree with another operation. Spelled out by size: a loop over the sizes would not be unrolled.
+#[inline(always)]
+pub(crate) fn fold_by(x: [f32; 16], f: impl Fn(f32, f32) -> f32) -> f32 {
+    let x: [f32; 8] = std::array::from_fn(|i| f(x[i], x[i + 8]));
+    let x: [f32; 4] = std::array::from_fn(|i| f(x[i], x[i + 4]));
+    f(f(x[0], x[2]), f(x[1], x[3]))
 }
 
 /// The canonical sum of `x`.

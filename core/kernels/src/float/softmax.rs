@@ -1,7 +1,7 @@
 //! Softmax of one row, and the soft cap of scores.
 
 use crate::float::elementary::{exp, tanh};
-use crate::float::norm::fold;
+use crate::float::norm::{fold, fold_by};
 
 /// `x = e^(x - max) / sum`, the sum in canonical order.
 #[inline(always)]
@@ -31,23 +31,24 @@ pub(crate) fn softmax(x: &mut [f32]) {
 
 /// The largest value, NaN passed over; -infinity if there is none.
 #[inline(always)]
-pub(crate) fn max(x: &[f32]) -> f32 {
+fn max(x: &[f32]) -> f32 {
     let mut lanes = [f32::NEG_INFINITY; 16];
     let (chunks, tail) = x.as_chunks::<16>();
     for chunk in chunks {
         for i in 0..16 {
-            lanes[i] = if chunk[i] > lanes[i] { chunk[i] } else { lanes[i] };
+            lanes[i] = larger(lanes[i], chunk[i]);
         }
     }
     for (lane, &x) in lanes.iter_mut().zip(tail) {
-        *lane = if x > *lane { x } else { *lane };
+        *lane = larger(*lane, x);
     }
-    for half in [8, 4, 2, 1] {
-        for i in 0..half {
-            lanes[i] = if lanes[i + half] > lanes[i] { lanes[i + half] } else { lanes[i] };
-        }
-    }
-    lanes[0]
+    fold_by(lanes, larger)
+}
+
+/// The larger one; `a` if `b` is NaN.
+#[inline(always)]
+pub(crate) fn larger(a: f32, b: f32) -> f32 {
+    if b > a { b } else { a }
 }
 
 /// `x = cap * tanh(x / cap)`.
