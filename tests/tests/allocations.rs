@@ -51,7 +51,7 @@ fn a_token_costs_no_allocation_except_for_a_new_page_of_the_cache() {
         context.feed(&[1, 2, 3], &never).expect("it runs");
         let (mut id, mut pages) = (5, Vec::new());
         for _ in 0..100 {
-            let is_new_page = context.len() % 64 == 0;
+            let is_new_page = context.len().is_multiple_of(64);
             let (count, next) = counted(|| {
                 let logits = context.feed(&[id], &never).expect("it runs");
                 let next = sampler.sample(logits).expect("some token is possible");

@@ -42,7 +42,7 @@ fn changed(change: impl FnOnce(&mut Writer<'_>), without: &str) -> Vec<u8> {
 
 #[test]
 fn each_fault_of_a_file_is_named() {
-    let with = |change: fn(&mut Writer<'_>)| changed(|w| change(w), "");
+    let with = |change: fn(&mut Writer<'_>)| changed(change, "");
     let cases: Vec<(&str, Vec<u8>, &str)> = vec![
         ("empty", vec![], "cannot open"),
         ("text", b"once upon a time there was a file".to_vec(), "not a GGUF file"),

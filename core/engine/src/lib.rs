@@ -16,7 +16,7 @@ pub mod sampler;
 pub mod text;
 pub mod tokenizer;
 
-pub use backend::cpu::available_cores;
+pub use backend::cpu::default_workers;
 pub use config::Config;
 pub use error::Error;
 pub use file::{MappedFile, Source};

@@ -51,7 +51,7 @@ pub fn bench(args: &Args) -> Result<(), Failure> {
     // What Sprat itself took; the pages of the file are counted apart.
     let anonymous = anonymous_bytes().saturating_sub(before);
     let (resident, kv) = (model.resident_bytes(), context.kv_bytes());
-    let threads = options.threads.unwrap_or_else(sprat::available_cores);
+    let threads = options.threads.unwrap_or_else(sprat::default_workers);
     let read = read_gb_per_s(path, threads)?;
     if args.json {
         let report = json!({

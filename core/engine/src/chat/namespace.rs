@@ -77,7 +77,7 @@ impl fmt::Debug for Namespace {
 /// A copy of `value` in plain lists and maps: no views of other values, no functions, no namespaces.
 fn plain(state: &State, value: &Value, depth: usize, items: &mut u64) -> Result<Value, Error> {
     *items += 1;
-    if *items % ITEMS_PER_FUEL == 0 {
+    if items.is_multiple_of(ITEMS_PER_FUEL) {
         state.consume_fuel(1)?;
     }
     if depth > MAX_DEPTH {

@@ -146,7 +146,7 @@ impl Fields {
                 self.second,
                 self.year
             ),
-            'n' => write!(out, "\n"),
+            'n' => out.write_char('\n'),
             't' => write!(out, "\t"),
             '%' => write!(out, "%"),
             'z' | 'Z' => Ok(()),

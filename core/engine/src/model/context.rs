@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError};
 use sprat_kernels::Isa;
 
 use super::{Model, transformer};
-use crate::backend::cpu::{Buffers, KvCache, MAX_BATCH, Pass, Pool, Shared, Worker, available_cores};
+use crate::backend::cpu::{Buffers, KvCache, MAX_BATCH, Pass, Pool, Shared, Work, Worker, default_workers};
 use crate::error::Error;
 
 /// Logits held at once when all are asked for: 32 MB of f32.
@@ -17,7 +17,8 @@ const MAX_LOGITS: usize = 8 << 20;
 pub struct ContextOptions {
     /// Positions it may hold; none for what the model was made for.
     pub max_positions: Option<usize>,
-    /// Worker threads; none for the cores this process may use. The tokens do not depend on it.
+    /// Worker threads; none for the cores that this process may use and that are fast enough to help. The tokens do not
+    /// depend on it.
     pub threads: Option<usize>,
     /// Tokens of one pass, up to 256. The tokens do not depend on it.
     pub batch: Option<usize>,
@@ -46,7 +47,7 @@ impl Context {
                 .find(|isa| isa.name() == name)
                 .ok_or_else(|| Error::InstructionSet { name: name.clone() })?,
         };
-        let threads = options.threads.unwrap_or_else(available_cores).max(1);
+        let threads = options.threads.unwrap_or_else(default_workers).max(1);
         let batch = options.batch.unwrap_or(MAX_BATCH).clamp(1, MAX_BATCH);
         let buffers = Buffers::new(&model.config, &model.weights, batch, threads);
         let max_positions = options.max_positions.unwrap_or(model.config.context_length);
@@ -172,7 +173,8 @@ impl Context {
             buffers: &self.buffers,
             logits: &self.logits,
         };
-        Pool::global().run(self.threads, stop, &|team| {
+        let work = if tokens.len() == 1 { Work::Token } else { Work::Batch };
+        Pool::global().run(work, self.threads, stop, &|team| {
             // Each worker takes its own place, so the lock is free; a poisoned one holds only scratch.
             let mut local = pass.buffers.locals[team.index].lock().unwrap_or_else(PoisonError::into_inner);
             // An error here is the pool's own: `run` reports it.

@@ -17,9 +17,62 @@ const SPIN: Duration = Duration::from_micros(60);
 /// Most workers of one pass: more than any phone has useful cores.
 pub const MAX_WORKERS: usize = 64;
 
+/// A single token's stages last 20-200 us: a worker that was parked for longer than this waited for a core, not for work.
+const LATE: Duration = Duration::from_millis(1);
+
+/// Passes of which more than half must be late before a worker is left out, and passes without any before it is tried
+/// again.
+const LATE_PASSES: u32 = 8;
+const CALM_PASSES: u32 = 256;
+
 /// Threads that wait for a pass to run. One per process serves all models; passes take turns.
 pub struct Pool {
-    turn: Mutex<Vec<Helper>>,
+    turn: Mutex<Turn>,
+}
+
+/// What a pass holds while it runs.
+struct Turn {
+    helpers: Vec<Helper>,
+    limit: Limit,
+}
+
+/// How many workers single tokens get: fewer while cores are missing (other apps, a throttled cluster), because then every
+/// barrier waits for a thread that is not running.
+#[derive(Debug)]
+struct Limit {
+    workers: usize,
+    passes: u32,
+    late: u32,
+    calm: u32,
+}
+
+impl Limit {
+    const NONE: Self = Self { workers: MAX_WORKERS, passes: 0, late: 0, calm: 0 };
+
+    /// Learns from a pass of `workers` workers.
+    fn observe(&mut self, workers: usize, was_late: bool) {
+        self.calm = if was_late { 0 } else { self.calm + 1 };
+        if self.calm == CALM_PASSES {
+            *self = Self { workers: (self.workers + 1).min(MAX_WORKERS), ..Self::NONE };
+        }
+        self.passes += 1;
+        self.late += u32::from(was_late);
+        if self.passes == LATE_PASSES {
+            if 2 * self.late > LATE_PASSES {
+                self.workers = (workers - 1).max(1);
+            }
+            (self.passes, self.late) = (0, 0);
+        }
+    }
+}
+
+/// What a pass is, as far as the pool cares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// One token: short stages, many of them.
+    Token,
+    /// A batch: long stages.
+    Batch,
 }
 
 struct Helper {
@@ -56,6 +109,7 @@ struct Meeting<'a> {
     fault: AtomicBool,
     inside: AtomicUsize,
     parked: AtomicUsize,
+    late: AtomicBool,
     lock: Mutex<()>,
     wake: Condvar,
 }
@@ -75,14 +129,26 @@ impl Pool {
     /// The pool of this process.
     pub fn global() -> &'static Self {
         static POOL: OnceLock<Pool> = OnceLock::new();
-        POOL.get_or_init(|| Self { turn: Mutex::new(Vec::new()) })
+        POOL.get_or_init(Self::new)
     }
 
-    /// Runs `program` on `workers` threads, the caller among them, and returns when all have left it.
+    fn new() -> Self {
+        Self { turn: Mutex::new(Turn { helpers: Vec::new(), limit: Limit::NONE }) }
+    }
+
+    /// Runs `program` on up to `workers` threads, the caller among them, and returns when all have left it.
     /// Fails with [`Error::Stopped`] once `stop` is seen, or [`Error::Internal`] if a worker panicked.
-    pub fn run(&self, workers: usize, stop: &AtomicBool, program: &(dyn Fn(&Team<'_>) + Sync)) -> Result<(), Error> {
-        let workers = workers.clamp(1, MAX_WORKERS);
-        let mut helpers = lock(&self.turn);
+    pub fn run(
+        &self,
+        work: Work,
+        workers: usize,
+        stop: &AtomicBool,
+        program: &(dyn Fn(&Team<'_>) + Sync),
+    ) -> Result<(), Error> {
+        let mut turn = lock(&self.turn);
+        let Turn { helpers, limit } = &mut *turn;
+        let wanted = workers.clamp(1, MAX_WORKERS);
+        let workers = if work == Work::Token { wanted.min(limit.workers) } else { wanted };
         while helpers.len() + 1 < workers {
             let helper = Helper::spawn(helpers.len() + 1).map_err(|_| Error::Internal { what: "no thread" })?;
             helpers.push(helper);
@@ -97,6 +163,7 @@ impl Pool {
             fault: AtomicBool::new(false),
             inside: AtomicUsize::new(workers - 1),
             parked: AtomicUsize::new(0),
+            late: AtomicBool::new(false),
             lock: Mutex::new(()),
             wake: Condvar::new(),
         };
@@ -119,6 +186,9 @@ impl Pool {
         }
         meeting.work(0, program);
         meeting.leave_together();
+        if work == Work::Token && wanted > 1 {
+            limit.observe(workers, meeting.late.load(Ordering::Relaxed));
+        }
         if meeting.fault.load(Ordering::Acquire) {
             Err(Error::Internal { what: "a worker panicked" })
         } else if meeting.halted.load(Ordering::Acquire) {
@@ -235,12 +305,16 @@ impl Team<'_> {
         } else {
             let passed = || m.generation.0.load(Ordering::SeqCst) != generation || m.fault.load(Ordering::SeqCst);
             if !spin(passed) {
+                let start = Instant::now();
                 let mut guard = lock(&m.lock);
                 m.parked.fetch_add(1, Ordering::SeqCst);
                 while !passed() {
                     guard = m.wake.wait(guard).unwrap_or_else(PoisonError::into_inner);
                 }
                 m.parked.fetch_sub(1, Ordering::SeqCst);
+                if start.elapsed() > LATE {
+                    m.late.store(true, Ordering::Relaxed);
+                }
             }
         }
         if m.ended() { Err(Error::Stopped) } else { Ok(()) }
@@ -261,13 +335,9 @@ impl Team<'_> {
 mod tests {
     use super::*;
 
-    fn pool() -> Pool {
-        Pool { turn: Mutex::new(Vec::new()) }
-    }
-
     #[test]
     fn every_item_of_every_stage_is_done_once() {
-        let pool = pool();
+        let pool = Pool::new();
         let stop = AtomicBool::new(false);
         for workers in [1, 2, 3, 5] {
             let counts: Vec<AtomicUsize> = (0..1000).map(|_| AtomicUsize::new(0)).collect();
@@ -284,14 +354,14 @@ mod tests {
                     }
                 }
             };
-            pool.run(workers, &stop, &program).expect("nothing stops it");
+            pool.run(Work::Batch, workers, &stop, &program).expect("nothing stops it");
             assert!(counts.iter().all(|c| c.load(Ordering::Relaxed) == 50));
         }
     }
 
     #[test]
     fn stop_ends_the_pass_for_every_worker() {
-        let pool = pool();
+        let pool = Pool::new();
         let stop = AtomicBool::new(false);
         let stages = AtomicUsize::new(0);
         let program = |team: &Team<'_>| {
@@ -301,22 +371,42 @@ mod tests {
                 }
             }
         };
-        assert!(matches!(pool.run(3, &stop, &program), Err(Error::Stopped)));
+        assert!(matches!(pool.run(Work::Token, 3, &stop, &program), Err(Error::Stopped)));
         stop.store(false, Ordering::Relaxed);
-        pool.run(3, &stop, &|team| assert!(team.barrier().is_ok())).expect("the pool is usable after a stop");
+        pool.run(Work::Batch, 3, &stop, &|team| assert!(team.barrier().is_ok()))
+            .expect("the pool is usable after a stop");
     }
 
     #[test]
     fn a_panic_in_one_worker_is_an_error_not_a_hang() {
-        let pool = pool();
+        let pool = Pool::new();
         let stop = AtomicBool::new(false);
         for culprit in 0..3 {
             let program = |team: &Team<'_>| {
                 assert!(team.index != culprit, "on purpose");
                 while team.barrier().is_ok() {}
             };
-            let result = pool.run(3, &stop, &program);
+            let result = pool.run(Work::Token, 3, &stop, &program);
             assert!(matches!(result, Err(Error::Internal { .. })));
         }
+    }
+
+    #[test]
+    fn late_passes_leave_a_worker_out_and_calm_ones_bring_it_back() {
+        let mut limit = Limit::NONE;
+        let mut pass = |late: bool, times: u32| {
+            for _ in 0..times {
+                let workers = limit.workers.min(4);
+                limit.observe(workers, late);
+            }
+            limit.workers.min(4)
+        };
+        assert_eq!(pass(false, 3 * LATE_PASSES), 4);
+        // A late pass now and then is no reason.
+        assert_eq!(pass(true, 3) + pass(false, 13), 8);
+        assert_eq!(pass(true, LATE_PASSES), 3);
+        assert_eq!(pass(true, 10 * LATE_PASSES), 1, "but never below one");
+        assert_eq!(pass(false, CALM_PASSES), 2);
+        assert_eq!(pass(false, 3 * CALM_PASSES), 4);
     }
 }
