@@ -160,7 +160,11 @@ fn every_set_gives_the_bits_of_scalar() {
         for n in [1, 3, 4, 5, 15, 16, 17, 33] {
             for k in ks(format) {
                 for t in [1, 2, 3, 7, 8, 16, 17, 40] {
-                    compare(format, n, k, t, Fill::Random, (n * 7 + k * 11 + t) as u64);
+                    // Long rows repeat what short ones show: a sample of them keeps the test short where CPUs are emulated.
+                    let long = k > 2 * format.block_len() && format.block_len() > 1;
+                    if !long || matches!((n, t), (1 | 17, 1 | 3 | 17) | (33, 2 | 8)) {
+                        compare(format, n, k, t, Fill::Random, (n * 7 + k * 11 + t) as u64);
+                    }
                 }
             }
         }
@@ -182,7 +186,11 @@ fn every_set_gives_the_bits_of_scalar_at_the_ends_of_the_range() {
 fn every_set_gives_the_bits_of_scalar_when_k_takes_several_pieces() {
     for format in Format::ALL {
         let k = if format.block_len() == 1 { 4100 } else { 4096 + 512 };
-        for (n, t) in [(18, 1), (70, 4), (35, 13)] {
+        for (n, t) in [(9, 1), (33, 4), (18, 13), (70, 25)] {
+            // The largest case matters for the formats whose panels are largest, and costs as much as all others.
+            if n == 70 && !matches!(format, Format::Q4_0 | Format::Q5_1 | Format::Q5_K | Format::Q6_K) {
+                continue;
+            }
             compare(format, n, k, t, Fill::Random, (n + t) as u64);
         }
     }

@@ -12,6 +12,12 @@ use crate::scratch::Scratch;
 /// Values of k in a piece when the panel serves many tokens: 64 rows fit the scratch and the second-level cache.
 const PIECE: usize = 2048;
 
+/// The same for a short batch, where a panel is read only a few times: it stays in the first-level cache.
+const SHORT_PIECE: usize = 512;
+
+/// Tokens of a short batch.
+const SHORT_BATCH: usize = 24;
+
 /// A row of this length is left to the scalar kernel.
 const MAX_ROW_BYTES: usize = 1 << 26;
 
@@ -210,11 +216,11 @@ impl<'a, F: Panels> Nest<'a, F> {
 
     /// Prefill: as many panels as fit are unpacked once per piece and swept by all tokens, a tile at a time.
     unsafe fn many_tokens(&self) {
-        let piece = (PIECE / F::FORMAT.block_len()).min(self.k_blocks);
-        let fit = (self.scratch_bytes - SUMS_BYTES) / self.panel_stride(piece);
+        let short = self.x.t() <= SHORT_BATCH;
+        let piece = if short { SHORT_PIECE } else { PIECE };
+        let piece = (piece / F::FORMAT.block_len()).min(self.k_blocks);
         // Two panels share a tile's activations, so an even number of them is swept at a time.
-        let fit = if fit > 1 { fit & !1 } else { 1 };
-        let sums_stride = self.sums_stride(piece);
+        let fit = if short { 2 } else { (self.scratch_bytes - SUMS_BYTES) / self.panel_stride(piece) / 2 * 2 };
         // SAFETY: `fit` panels of a piece and one tile's sums fit the scratch.
         unsafe {
             let mut block = 0;
@@ -228,14 +234,19 @@ impl<'a, F: Panels> Nest<'a, F> {
                     }
                     let mut token = 0;
                     while token < self.x.t() {
-                        let end = (token + F::TILE).min(self.x.t());
-                        self.token_sums(token, end, block, blocks, sums_stride);
+                        // A tile of one or two tokens cannot hide the latency of its sums: 5 are 3 and 2, 8 are 4 and 4.
+                        let tokens = match self.x.t() - token {
+                            5 => 3,
+                            7 | 8 => 4,
+                            left if left >= F::TILE => F::TILE,
+                            left => left.min(4),
+                        };
+                        self.token_sums(token, tokens, block, blocks);
                         for p in (0..panels).step_by(2) {
-                            let row = row + p * F::LANES;
                             let pair = (panels - p).min(2);
-                            self.tiles(token, end, row, pair, block, blocks, self.scratch, sums_stride, p);
+                            self.tile(token, tokens, row + p * F::LANES, pair, block, blocks, p);
                         }
-                        token = end;
+                        token += tokens;
                     }
                     row += panels * F::LANES;
                 }
@@ -259,64 +270,53 @@ impl<'a, F: Panels> Nest<'a, F> {
         }
     }
 
-    /// The sums of tokens `from..to` over a piece.
-    unsafe fn token_sums(&self, from: usize, to: usize, block: usize, blocks: usize, stride: usize) {
+    /// The sums of `tokens` tokens over a piece.
+    unsafe fn token_sums(&self, token: usize, tokens: usize, block: usize, blocks: usize) {
         let kind = self.x.kind();
         let (len, sums) = (kind.block_len(), kind.block_len() / kind.sum_len());
-        for t in from..to {
-            let at = t * self.k_blocks + block;
-            // SAFETY: token and block are inside the activations; the caller left room for `stride` bytes a token.
+        for t in 0..tokens {
+            let at = (token + t) * self.k_blocks + block;
+            // SAFETY: token and block are inside the activations; a tile's sums fit their part of the scratch.
             unsafe {
                 let q = self.x.q().as_ptr().add(at * len);
                 let s = self.x.s().as_ptr().add(at * sums);
-                F::sums(q, s, blocks, self.scratch.add((t - from) * stride));
+                F::sums(q, s, blocks, self.scratch.add(t * self.sums_stride(blocks)));
             }
         }
     }
 
-    /// Tokens `from..to` (at most a tile) times the panels from place `p` on.
+    /// A tile: `tokens` tokens times `panels` panels from place `p` on, whose first row is `row`.
     #[allow(clippy::too_many_arguments, reason = "the coordinates of one tile")]
-    unsafe fn tiles(
+    unsafe fn tile(
         &self,
-        from: usize,
-        to: usize,
+        token: usize,
+        tokens: usize,
         row: usize,
         panels: usize,
         block: usize,
         blocks: usize,
-        sums: *const u8,
-        sums_stride: usize,
         p: usize,
     ) {
         let panel_stride = self.panel_stride(blocks);
-        let mut token = from;
-        while token < to {
-            let tokens = match to - token {
-                left if left >= F::TILE => F::TILE,
-                5 => 3,
-                left => left.min(4),
+        let at = token * self.k_blocks + block;
+        // SAFETY: token, row and block are inside; `unpack` and `token_sums` filled what the tile reads.
+        unsafe {
+            let tile = Tile {
+                blocks,
+                panel: self.scratch.add(SUMS_BYTES + p * panel_stride),
+                panel_stride,
+                side: self.panel_bytes(blocks),
+                q: self.x.q().as_ptr().add(at * F::FORMAT.block_len()),
+                q_stride: self.x.k(),
+                d: self.x.d().as_ptr().add(at),
+                d_stride: self.k_blocks,
+                sums: self.scratch,
+                sums_stride: self.sums_stride(blocks),
+                out: self.out.add(token * self.n + row),
+                out_stride: self.n,
+                rows: self.n - row,
             };
-            let at = token * self.k_blocks + block;
-            // SAFETY: token, row and block are inside; `unpack` and `token_sums` filled what the tile reads.
-            unsafe {
-                let tile = Tile {
-                    blocks,
-                    panel: self.scratch.add(SUMS_BYTES + p * panel_stride),
-                    panel_stride,
-                    side: self.panel_bytes(blocks),
-                    q: self.x.q().as_ptr().add(at * F::FORMAT.block_len()),
-                    q_stride: self.x.k(),
-                    d: self.x.d().as_ptr().add(at),
-                    d_stride: self.k_blocks,
-                    sums: sums.add((token - from) * sums_stride),
-                    sums_stride,
-                    out: self.out.add(token * self.n + row),
-                    out_stride: self.n,
-                    rows: self.n - row,
-                };
-                F::tile(&tile, tokens, panels);
-            }
-            token += tokens;
+            F::tile(&tile, tokens, panels);
         }
     }
 }

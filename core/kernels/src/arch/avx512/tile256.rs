@@ -6,7 +6,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{load, mask, splat, splat_f32};
+use super::{add_products, load, mask, splat, splat_f32};
 use crate::arch::avx2::unpack256::Side;
 use crate::arch::panel::Tile;
 
@@ -110,7 +110,7 @@ pub(crate) unsafe fn tile<S: Shape, const T: usize, const P: usize>(tile: &Tile)
                         isum[t][p] = if S::WIDE {
                             _mm512_add_epi32(isum[t][p], _mm512_mullo_epi32(total[t][p], scale))
                         } else {
-                            _mm512_dpwssd_epi32(isum[t][p], total[t][p], scale)
+                            add_products(isum[t][p], total[t][p], scale)
                         };
                     }
                 }
@@ -125,14 +125,14 @@ pub(crate) unsafe fn tile<S: Shape, const T: usize, const P: usize>(tile: &Tile)
                     let dx = splat_f32(tile.d.add(t * tile.d_stride + b));
                     let mut isum = isum[t][p];
                     for i in 0..layout.corrections {
-                        isum = _mm512_dpwssd_epi32(isum, vector(p, layout.scales + layout.mins + i), pair(i));
+                        isum = add_products(isum, vector(p, layout.scales + layout.mins + i), pair(i));
                     }
                     let d = _mm512_mul_ps(_mm512_castsi512_ps(vector(p, factors)), dx);
                     acc = _mm512_fmadd_ps(d, _mm512_cvtepi32_ps(isum), acc);
                     if layout.mins > 0 {
                         let mut msum = _mm512_setzero_si512();
                         for i in 0..layout.mins {
-                            msum = _mm512_dpwssd_epi32(msum, vector(p, layout.scales + i), pair(i));
+                            msum = add_products(msum, vector(p, layout.scales + i), pair(i));
                         }
                         let d = _mm512_mul_ps(_mm512_castsi512_ps(vector(p, factors + 1)), dx);
                         acc = _mm512_fmadd_ps(d, _mm512_cvtepi32_ps(msum), acc);
