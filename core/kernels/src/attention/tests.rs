@@ -311,3 +311,50 @@ fn attention_agrees_with_the_plain_formula() {
         }
     }
 }
+
+/// The canonical arithmetic of ARCHITECTURE.md, written out for one row and one page.
+fn canonical(q: &[f32], k: &[f32], v: &[f32], (from, to): (usize, usize), scale: f32) -> (f32, f32, Vec<f32>) {
+    let (dk, dv) = (q.len(), v.len() * q.len() / k.len());
+    let fold = |mut lanes: [f32; 16]| {
+        for half in [8, 4, 2, 1] {
+            for i in 0..half {
+                lanes[i] += lanes[i + half];
+            }
+        }
+        lanes[0]
+    };
+    let score = |position: usize| {
+        let mut lanes = [0.0f32; 16];
+        for i in 0..dk {
+            lanes[i % 16] = q[i].mul_add(k[position * dk + i], lanes[i % 16]);
+        }
+        fold(lanes) * scale
+    };
+    let m = (from..to).map(score).fold(f32::NEG_INFINITY, f32::max);
+    let (mut l, mut acc) = ([0.0f32; 16], vec![0.0f32; dv]);
+    for position in from..to {
+        let p = crate::float::elementary::exp(score(position) - m);
+        l[position % 16] += p;
+        for (acc, v) in acc.iter_mut().zip(&v[position * dv..]) {
+            *acc = p.mul_add(*v, *acc);
+        }
+    }
+    (m, fold(l), acc)
+}
+
+#[test]
+fn one_page_gives_the_bits_of_the_canonical_arithmetic() {
+    for case in cases().filter(|case| case.pages() == 1 && case.soft_cap.is_none()) {
+        let [k, v] =
+            [&case.k, &case.v].map(|half| -> Vec<f32> { half.iter().map(|&x| f16::from_bits(x).to_f32()).collect() });
+        for isa in Isa::available() {
+            let found = case.run(isa);
+            for (row, &visible) in case.visible.iter().enumerate().filter(|(_, (from, to))| from < to) {
+                let q = &case.q[row * case.dk..][..case.dk];
+                let (m, l, acc) = canonical(q, &k, &v, visible, 1.0 / (case.dk as f32).sqrt());
+                assert_eq!(bits(&[found.m[row], found.l[row]]), bits(&[m, l]), "{} row {row}", name(&case, isa));
+                assert_eq!(bits(&found.acc[row * case.dv..][..case.dv]), bits(&acc), "{} row {row}", name(&case, isa));
+            }
+        }
+    }
+}

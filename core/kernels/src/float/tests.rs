@@ -211,3 +211,27 @@ fn soft_cap_and_gates_agree_with_the_formulas() {
         x.iter().zip(&y).map(|(&x, &y)| f64::from(x) / (1.0 + (-f64::from(x)).exp()) * f64::from(y)).collect();
     close("gated silu", &out, &exact, 3e-7);
 }
+
+#[test]
+fn sums_have_the_canonical_order() {
+    let mut random = Random(12);
+    for n in SIZES.into_iter().filter(|&n| n > 0) {
+        let x = random.floats(n, 4.0);
+        let mut lanes = [0.0f32; 16];
+        for (i, &x) in x.iter().enumerate() {
+            lanes[i % 16] = x.mul_add(x, lanes[i % 16]);
+        }
+        for half in [8, 4, 2, 1] {
+            for i in 0..half {
+                lanes[i] += lanes[i + half];
+            }
+        }
+        let inverse = 1.0 / (lanes[0] / n as f32 + 1e-6).sqrt();
+        let expected: Vec<f32> = x.iter().map(|x| x * inverse).collect();
+        for isa in Isa::available() {
+            let mut out = vec![0.0; n];
+            isa.rms_norm(&x, None, 1e-6, &mut out);
+            assert_eq!(bits(&out), bits(&expected), "{} n {n}", isa.name());
+        }
+    }
+}
