@@ -17,7 +17,7 @@ pub(super) const SET_METHOD: &str = "sprat_set";
 const MAX_DEPTH: usize = 64;
 
 /// One unit of a template's budget pays for copying this many items.
-const ITEMS_PER_FUEL: u64 = 8;
+const ITEMS_PER_FUEL: u64 = 2;
 
 #[derive(Default)]
 pub(super) struct Namespace {

@@ -3,7 +3,6 @@
 use serde_json::{Map, Value as Json};
 
 use super::{Chat, ChatTemplate, LocalTime, Message, Role, Tool, ToolCall};
-use crate::error::ChatError;
 
 const CHATS: &str = include_str!("testdata/chats.json");
 
@@ -80,15 +79,10 @@ fn built_in_templates_render_as_hugging_face_renders_them() {
             eos_token: Some("</s>"),
             ..Chat::new(&given.messages)
         });
-        if !given.tools.is_empty() && !template.takes_tools() {
-            // The one deliberate difference: tools are not dropped without a word.
-            assert!(matches!(rendered, Err(ChatError::NoTools)), "{file}: {chat}");
-            continue;
-        }
         assert_eq!(rendered.as_deref().ok(), entry["expected"].as_str(), "{file}: {chat}");
         compared += 1;
     }
-    assert!(compared > 200, "only {compared} compared");
+    assert!(compared > 300, "only {compared} compared");
 }
 
 #[test]

@@ -132,7 +132,9 @@ impl Sampler {
             self.top_p();
         }
         if self.options.min_p > 0.0 {
-            let least = f64::from(self.options.min_p);
+            // The likeliest of those left: the typical filter may have dropped the likeliest of all.
+            let greatest = self.candidates.iter().map(|candidate| candidate.weight).fold(0.0, f64::max);
+            let least = f64::from(self.options.min_p) * greatest;
             self.candidates.retain(|candidate| candidate.weight >= least);
         }
         if self.options.temperature != 1.0 {

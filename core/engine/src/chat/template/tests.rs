@@ -86,9 +86,10 @@ fn neither_deep_values_nor_deep_nesting_overflow_the_stack() {
         // A namespace that the scan for tags does not see.
         "{{ {'a':{}} ~ \"{#\" }}{% set ns=namespace() %}{% for a in range(9) %}{% set ns.x=[ns] %}{% endfor %}{{ ns.x }}{{ \"#}\" }}".to_owned(),
         fill("{% set x=[1] %}", "{%set x=[x]%}", "{{ x }}{{ x == [x] }}{{ x|tojson }}", "", ""),
-        fill("{% set x=[1] %}", "{%set x=x[0:]%}", "{% for y in x %}{{ y }}{% endfor %}", "", ""),
+        // Its length is asked of every view below it, so only a few.
+        format!("{{% set x=[1] %}}{}{{% for y in x %}}{{{{ y }}}}{{% endfor %}}", "{%set x=x[0:]%}".repeat(1_000)),
         fill("{% set x=[1] %}", "{%set x=x|reverse%}", "{% for y in x %}{{ y }}{% endfor %}", "", ""),
-        fill("{% set x=[1] %}", "{%set x=x+x%}", "{{ x }}", "", ""),
+        format!("{{% set x=[1] %}}{}{{{{ x }}}}", "{%set x=x+[1]%}".repeat(1_000)),
         fill("", "{% if 1 %}", "", "{% endif %}", ""),
         fill("{{ ", "(", "1", ")", " }}"),
         fill("{{ ", "[", "1", "]", " }}"),
@@ -96,7 +97,6 @@ fn neither_deep_values_nor_deep_nesting_overflow_the_stack() {
         fill("{{ ", "not ", "1", "", " }}"),
         fill("{{ ", "-", "1", "", " }}"),
         fill("{{ 1", "+1", "", "", " }}"),
-        fill("{{ x", "~x", "", "", " }}"),
         fill("{{ 1", "<1", "", "", " }}"),
         fill("{{ x", ".y", "", "", " }}"),
         fill("{{ x", "[0]", "", "", " }}"),
@@ -111,14 +111,6 @@ fn neither_deep_values_nor_deep_nesting_overflow_the_stack() {
     let thread = std::thread::Builder::new().stack_size(128 << 10).spawn(move || {
         for source in sources {
             // The result does not matter, only that there is one.
-            let clock = std::time::Instant::now();
-            struct D(std::time::Instant, String);
-            impl Drop for D {
-                fn drop(&mut self) {
-                    eprintln!("{:?} {}", self.0.elapsed(), self.1);
-                }
-            }
-            let _d = D(clock, source[..70].to_owned());
             if let Err(error) = render(&source, "Hi") {
                 assert!(!error.to_string().contains("internal fault"), "{error}: {source:.60}");
             }
@@ -179,13 +171,15 @@ fn a_failure_names_its_line() {
 }
 
 #[test]
-fn tools_are_refused_where_they_would_be_ignored() {
+fn a_template_that_would_ignore_tools_says_so() {
     let tools = [Tool { name: "time".to_owned(), description: String::new(), parameters: serde_json::json!({}) }];
     let messages = [Message::new(Role::User, "Hi")];
     let chat = Chat { tools: &tools, ..Chat::new(&messages) };
     let without = ChatTemplate::parse("{{ messages[0].content }}").expect("valid");
-    assert!(matches!(without.render(&chat), Err(ChatError::NoTools)));
+    assert!(matches!(without.require_tools(), Err(ChatError::NoTools)));
+    assert_eq!(without.render(&chat).expect("renders"), "Hi");
     let with = ChatTemplate::parse("{{ tools[0].function.name }}").expect("valid");
+    assert!(with.require_tools().is_ok());
     assert_eq!(with.render(&chat).expect("renders"), "time");
 }
 
