@@ -37,7 +37,7 @@ pub enum Activation {
     Tanh,
     /// `ln(1 + e^x)`. Max error 3 ULP.
     Softplus,
-    /// `e^x`. Max error 1 ULP.
+    /// `e^x`. Max error 1.1 ULP.
     Exp,
 }
 
