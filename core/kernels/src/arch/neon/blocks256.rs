@@ -11,6 +11,15 @@ use super::intrinsics::*;
 use super::blocks32::{IQ4_BYTES, looked_up, nibbles, signed};
 use super::load::{bytes16, bytes16_at, halves4, table};
 
+/// What the groups of a block differ in.
+#[derive(Clone, Copy)]
+pub(crate) struct Header {
+    /// The steps of the 16 groups; of 8 groups in the first register where groups are 32 long.
+    pub steps: [int16x8_t; 2],
+    /// The minimums of the 16 groups; of 8 groups in the lower half where groups are 32 long. 0 where there are none.
+    pub mins: int8x16_t,
+}
+
 /// One format of blocks of 256 values in `N` bytes.
 pub(crate) trait Block256<const N: usize> {
     /// Values per scale, 16 or 32.
@@ -21,16 +30,10 @@ pub(crate) trait Block256<const N: usize> {
     const MIN: bool = false;
 
     /// The 128 integers of one half, shifted.
-    fn weights(b: &[u8; N], half: usize) -> [int8x16_t; 8];
+    fn weights<const HALF: usize>(b: &[u8; N]) -> [int8x16_t; 8];
 
-    /// The steps of the 16 groups; of 8 groups in the first register where `GROUP` is 32.
-    fn steps(b: &[u8; N]) -> [int16x8_t; 2];
-
-    /// The minimums of the 16 groups; of 8 groups, in both halves, where `GROUP` is 32. Only asked for where `MIN`.
-    #[inline(always)]
-    fn mins(_: &[u8; N]) -> int8x16_t {
-        vdupq_n_s8(0)
-    }
+    /// The scale steps and the minimums.
+    fn header(b: &[u8; N]) -> Header;
 
     /// Scales and scales of minimums of 4 rows.
     fn scales(b: [&[u8; N]; 4]) -> [float32x4_t; 2];
@@ -60,7 +63,7 @@ fn pick(from: uint8x16_t, index: &'static [u8; 16], shift: &'static [i8; 16]) ->
 
 /// The header of Q4_K and Q5_K: the 8 minimums, then the 8 scales.
 #[inline(always)]
-fn mins_and_scales<const N: usize>(b: &[u8; N]) -> uint8x16_t {
+fn mins_and_scales<const N: usize>(b: &[u8; N]) -> int8x16_t {
     // The packed 12 bytes start at byte 4 of the block: 0-3 scales, 4-7 minimums, 8-11 low bits of both fours above.
     static LOW: [u8; 16] = [8, 9, 10, 11, 12, 13, 14, 15, 4, 5, 6, 7, 12, 13, 14, 15];
     static LOW_SHIFT: [i8; 16] = [0, 0, 0, 0, -4, -4, -4, -4, 0, 0, 0, 0, 0, 0, 0, 0];
@@ -69,7 +72,7 @@ fn mins_and_scales<const N: usize>(b: &[u8; N]) -> uint8x16_t {
     let header = bytes16::<0, N>(b);
     let low = pick(header, &LOW, &LOW_SHIFT);
     let high = vshrq_n_u8::<6>(pick(header, &HIGH, &HIGH_SHIFT));
-    vsliq_n_u8::<4>(low, high)
+    vreinterpretq_s8_u8(vsliq_n_u8::<4>(low, high))
 }
 
 /// The two halves at the start of 4 blocks.
@@ -97,21 +100,16 @@ impl Block256<144> for Q4K {
     const MIN: bool = true;
 
     #[inline(always)]
-    fn weights(b: &[u8; 144], half: usize) -> [int8x16_t; 8] {
-        let at = 16 + 64 * half;
+    fn weights<const HALF: usize>(b: &[u8; 144]) -> [int8x16_t; 8] {
+        let at = 16 + 64 * HALF;
         let [a, b, c, d] = [0, 16, 32, 48].map(|i| nibbles(bytes16_at(b, at + i)));
         signed([a[0], b[0], a[1], b[1], c[0], d[0], c[1], d[1]])
     }
 
     #[inline(always)]
-    fn steps(b: &[u8; 144]) -> [int16x8_t; 2] {
-        steps8(vreinterpretq_s8_u8(mins_and_scales(b)))
-    }
-
-    #[inline(always)]
-    fn mins(b: &[u8; 144]) -> int8x16_t {
-        let mins = vget_low_u8(mins_and_scales(b));
-        vreinterpretq_s8_u8(vcombine_u8(mins, mins))
+    fn header(b: &[u8; 144]) -> Header {
+        let mins = mins_and_scales(b);
+        Header { steps: steps8(mins), mins }
     }
 
     #[inline(always)]
@@ -139,11 +137,11 @@ impl Block256<176> for Q5K {
     const MIN: bool = true;
 
     #[inline(always)]
-    fn weights(b: &[u8; 176], half: usize) -> [int8x16_t; 8] {
-        let at = 48 + 64 * half;
+    fn weights<const HALF: usize>(b: &[u8; 176]) -> [int8x16_t; 8] {
+        let at = 48 + 64 * HALF;
         let q = [0, 16, 32, 48].map(|i| bytes16_at(b, at + i));
         let high = [bytes16::<16, 176>(b), bytes16::<32, 176>(b)];
-        let [a, b, c, d] = if half == 0 {
+        let [a, b, c, d] = if HALF == 0 {
             [
                 Self::five::<7, 6>(q[0], high[0]),
                 Self::five::<7, 6>(q[1], high[1]),
@@ -162,14 +160,9 @@ impl Block256<176> for Q5K {
     }
 
     #[inline(always)]
-    fn steps(b: &[u8; 176]) -> [int16x8_t; 2] {
-        steps8(vreinterpretq_s8_u8(mins_and_scales(b)))
-    }
-
-    #[inline(always)]
-    fn mins(b: &[u8; 176]) -> int8x16_t {
-        let mins = vget_low_u8(mins_and_scales(b));
-        vreinterpretq_s8_u8(vcombine_u8(mins, mins))
+    fn header(b: &[u8; 176]) -> Header {
+        let mins = mins_and_scales(b);
+        Header { steps: steps8(mins), mins }
     }
 
     #[inline(always)]
@@ -186,12 +179,12 @@ impl Block256<210> for Q6K {
     const SHIFT: i32 = 2;
 
     #[inline(always)]
-    fn weights(b: &[u8; 210], half: usize) -> [int8x16_t; 8] {
-        let [a0, a1, b0, b1] = [0, 16, 32, 48].map(|i| bytes16_at(b, 64 * half + i));
+    fn weights<const HALF: usize>(b: &[u8; 210]) -> [int8x16_t; 8] {
+        let [a0, a1, b0, b1] = [0, 16, 32, 48].map(|i| bytes16_at(b, 64 * HALF + i));
         // With the top bit of each pair flipped, six bits at the top of a byte are 4 * (q - 32). The two top bits go to
         // their place whatever is below them, then the nibble comes in under them.
         let flipped = |at| veorq_u8(bytes16_at(b, at), vdupq_n_u8(0xaa));
-        let (h0, h1) = (flipped(128 + 32 * half), flipped(144 + 32 * half));
+        let (h0, h1) = (flipped(128 + 32 * HALF), flipped(144 + 32 * HALF));
         let low = |top, q| vsriq_n_u8::<2>(top, vshlq_n_u8::<4>(q));
         let high = |top, q| vsriq_n_u8::<2>(top, vandq_u8(q, vdupq_n_u8(0xf0)));
         signed([
@@ -207,8 +200,8 @@ impl Block256<210> for Q6K {
     }
 
     #[inline(always)]
-    fn steps(b: &[u8; 210]) -> [int16x8_t; 2] {
-        steps16(vreinterpretq_s8_u8(bytes16::<192, 210>(b)))
+    fn header(b: &[u8; 210]) -> Header {
+        Header { steps: steps16(vreinterpretq_s8_u8(bytes16::<192, 210>(b))), mins: vdupq_n_s8(0) }
     }
 
     #[inline(always)]
@@ -225,8 +218,8 @@ impl Block256<84> for Q2K {
     const MIN: bool = true;
 
     #[inline(always)]
-    fn weights(b: &[u8; 84], half: usize) -> [int8x16_t; 8] {
-        let (a, b) = (bytes16_at(b, 16 + 32 * half), bytes16_at(b, 32 + 32 * half));
+    fn weights<const HALF: usize>(b: &[u8; 84]) -> [int8x16_t; 8] {
+        let (a, b) = (bytes16_at(b, 16 + 32 * HALF), bytes16_at(b, 32 + 32 * HALF));
         let three = vdupq_n_u8(3);
         signed([
             vandq_u8(a, three),
@@ -241,13 +234,9 @@ impl Block256<84> for Q2K {
     }
 
     #[inline(always)]
-    fn steps(b: &[u8; 84]) -> [int16x8_t; 2] {
-        steps16(vreinterpretq_s8_u8(nibbles(bytes16::<0, 84>(b))[0]))
-    }
-
-    #[inline(always)]
-    fn mins(b: &[u8; 84]) -> int8x16_t {
-        vreinterpretq_s8_u8(nibbles(bytes16::<0, 84>(b))[1])
+    fn header(b: &[u8; 84]) -> Header {
+        let [scales, mins] = signed(nibbles(bytes16::<0, 84>(b)));
+        Header { steps: steps16(scales), mins }
     }
 
     #[inline(always)]
@@ -264,12 +253,12 @@ impl Block256<110> for Q3K {
     const SHIFT: i32 = 5;
 
     #[inline(always)]
-    fn weights(b: &[u8; 110], half: usize) -> [int8x16_t; 8] {
-        let q = [bytes16_at(b, 32 + 32 * half), bytes16_at(b, 48 + 32 * half)];
+    fn weights<const HALF: usize>(b: &[u8; 110]) -> [int8x16_t; 8] {
+        let q = [bytes16_at(b, 32 + 32 * HALF), bytes16_at(b, 48 + 32 * HALF)];
         // With the high bit flipped, three bits at the top of a byte are 32 * (q - 4). The bits of this half go up first.
         let high = [bytes16::<0, 110>(b), bytes16::<16, 110>(b)].map(|h| {
             let h = vmvnq_u8(h);
-            if half == 0 { vshlq_n_u8::<4>(h) } else { h }
+            if HALF == 0 { vshlq_n_u8::<4>(h) } else { h }
         });
         let top2 = |q| vandq_u8(q, vdupq_n_u8(0xc0));
         let of = |i: usize| {
@@ -286,7 +275,7 @@ impl Block256<110> for Q3K {
     }
 
     #[inline(always)]
-    fn steps(b: &[u8; 110]) -> [int16x8_t; 2] {
+    fn header(b: &[u8; 110]) -> Header {
         // The packed 12 bytes start at byte 2 of these 16.
         static LOW: [u8; 16] = [2, 3, 4, 5, 6, 7, 8, 9, 2, 3, 4, 5, 6, 7, 8, 9];
         static LOW_SHIFT: [i8; 16] = [0, 0, 0, 0, 0, 0, 0, 0, -4, -4, -4, -4, -4, -4, -4, -4];
@@ -296,7 +285,7 @@ impl Block256<110> for Q3K {
         let low = pick(packed, &LOW, &LOW_SHIFT);
         let high = vandq_u8(pick(packed, &HIGH, &HIGH_SHIFT), vdupq_n_u8(3));
         let biased = vreinterpretq_s8_u8(vsliq_n_u8::<4>(low, high));
-        steps16(vsubq_s8(biased, vdupq_n_s8(32)))
+        Header { steps: steps16(vsubq_s8(biased, vdupq_n_s8(32))), mins: vdupq_n_s8(0) }
     }
 
     #[inline(always)]
@@ -312,15 +301,15 @@ impl Block256<136> for Iq4Xs {
     const GROUP: usize = 32;
 
     #[inline(always)]
-    fn weights(b: &[u8; 136], half: usize) -> [int8x16_t; 8] {
+    fn weights<const HALF: usize>(b: &[u8; 136]) -> [int8x16_t; 8] {
         let codebook = table(&IQ4_BYTES);
-        let at = 8 + 64 * half;
+        let at = 8 + 64 * HALF;
         let [a, b, c, d] = [0, 16, 32, 48].map(|i| looked_up(bytes16_at(b, at + i), codebook));
         [a[0], a[1], b[0], b[1], c[0], c[1], d[0], d[1]]
     }
 
     #[inline(always)]
-    fn steps(b: &[u8; 136]) -> [int16x8_t; 2] {
+    fn header(b: &[u8; 136]) -> Header {
         // Bytes 2-3: two high bits of each scale; bytes 4-7: four low bits. They belong into the upper half.
         static LOW: [u8; 16] = [255, 255, 255, 255, 255, 255, 255, 255, 4, 4, 5, 5, 6, 6, 7, 7];
         static LOW_SHIFT: [i8; 16] = [0, 0, 0, 0, 0, 0, 0, 0, 0, -4, 0, -4, 0, -4, 0, -4];
@@ -330,7 +319,7 @@ impl Block256<136> for Iq4Xs {
         let low = pick(header, &LOW, &LOW_SHIFT);
         let high = vandq_u8(pick(header, &HIGH, &HIGH_SHIFT), vdupq_n_u8(3));
         let biased = vreinterpretq_s8_u8(vsliq_n_u8::<4>(low, high));
-        steps8(vsubq_s8(biased, vdupq_n_s8(32)))
+        Header { steps: steps8(vsubq_s8(biased, vdupq_n_s8(32))), mins: vdupq_n_s8(0) }
     }
 
     #[inline(always)]

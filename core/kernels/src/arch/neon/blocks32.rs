@@ -2,31 +2,38 @@
 
 use super::intrinsics::*;
 
-use super::load::{bytes16, halves4, table};
+use super::load::{bytes16, table};
 use crate::block;
 
 /// One format of blocks of 32 values in `N` bytes.
 pub(crate) trait Block32<const N: usize> {
     /// `weights` are this much above the format's integers. The caller takes `BIAS` times the sum of the activations
-    /// off its dot product, which costs nothing where the sum starts; a multiple of 4.
+    /// off its dot product, one instruction for four rows.
     const BIAS: i8 = 0;
     /// Whether there is a minimum.
     const MIN: bool = false;
+    /// Bytes of scale and minimum at the start of a block: 1, 2 or 4.
+    const HEAD: usize = if Self::MIN { 4 } else { 2 };
 
     /// The 32 integers, `BIAS` too large.
     fn weights(b: &[u8; N]) -> [int8x16_t; 2];
 
-    /// The scales of 4 rows.
+    /// Scales and minimums of 4 rows, whose first `HEAD` bytes are the first four lanes of that width.
     #[inline(always)]
-    fn scales(b: [&[u8; N]; 4]) -> float32x4_t {
-        halves4::<0, N>(b)
+    fn scales(heads: uint8x16_t) -> [float32x4_t; 2] {
+        if Self::MIN {
+            let heads = vreinterpretq_u32_u8(heads);
+            halves([vmovn_u32(heads), vshrn_n_u32::<16>(heads)])
+        } else {
+            halves([vget_low_u16(vreinterpretq_u16_u8(heads)); 2])
+        }
     }
+}
 
-    /// The minimums of 4 rows; only asked for where `MIN`.
-    #[inline(always)]
-    fn mins(b: [&[u8; N]; 4]) -> float32x4_t {
-        if Self::MIN { halves4::<2, N>(b) } else { vdupq_n_f32(0.0) }
-    }
+/// Half-precision numbers as floats.
+#[inline(always)]
+pub(crate) fn halves(bits: [uint16x4_t; 2]) -> [float32x4_t; 2] {
+    bits.map(|bits| vcvt_f32_f16(vreinterpret_f16_u16(bits)))
 }
 
 /// Low and high 4 bits of 16 bytes, 0..=15.
@@ -151,21 +158,20 @@ impl Block32<18> for Iq4Nl {
 pub(crate) struct Mxfp4;
 
 impl Block32<17> for Mxfp4 {
+    const HEAD: usize = 1;
+
     #[inline(always)]
     fn weights(b: &[u8; 17]) -> [int8x16_t; 2] {
         looked_up(bytes16::<1, 17>(b), table(&MXFP4_BYTES))
     }
 
     #[inline(always)]
-    fn scales(b: [&[u8; 17]; 4]) -> float32x4_t {
-        let e = vdupq_n_u32(u32::from(b[0][0]));
-        let e = vsetq_lane_u32::<1>(u32::from(b[1][0]), e);
-        let e = vsetq_lane_u32::<2>(u32::from(b[2][0]), e);
-        let e = vsetq_lane_u32::<3>(u32::from(b[3][0]), e);
+    fn scales(heads: uint8x16_t) -> [float32x4_t; 2] {
+        let e = vmovl_u16(vget_low_u16(vmovl_u8(vget_low_u8(heads))));
         // 2^(e - 128): exponent e - 1, and the two subnormals below it.
         let normal = vshlq_n_u32::<23>(vsubq_u32(e, vdupq_n_u32(1)));
         let subnormal = vshlq_u32(vdupq_n_u32(0x0020_0000), vreinterpretq_s32_u32(e));
         let is_normal = vcgtq_u32(e, vdupq_n_u32(1));
-        vreinterpretq_f32_u32(vbslq_u32(is_normal, normal, subnormal))
+        [vreinterpretq_f32_u32(vbslq_u32(is_normal, normal, subnormal)); 2]
     }
 }

@@ -9,6 +9,7 @@ pub(crate) use core::arch::aarch64::{
     int32x4_t, int32x4x4_t, int64x2_t, int64x2x2_t, uint8x8_t, uint8x16_t, uint16x4_t, uint16x8_t, uint32x4_t,
     uint64x2_t,
 };
+use core::arch::asm;
 
 /// Defines safe functions of the same names and operands, grouped by signature.
 macro_rules! safe {
@@ -94,7 +95,6 @@ safe! {
     (int16x8_t, int8x16_t) -> int16x8_t: [vpadalq_s8];
     (int16x8_t, int16x8_t) -> int16x8_t: [vandq_s16, vpaddq_s16, vzip1q_s16, vzip2q_s16];
     (int16x4_t, int16x4_t) -> int32x4_t: [vmull_s16];
-    (int16x4_t, i16) -> int32x4_t: [vmull_n_s16];
     (int32x4_t, int16x4_t, int16x4_t) -> int32x4_t: [vmlal_s16];
     (int32x4_t, int16x8_t, int16x8_t) -> int32x4_t: [vmlal_high_s16];
     (int32x4_t, int16x8_t) -> int32x4_t: [vpadalq_s16];
@@ -103,7 +103,7 @@ safe! {
     (int16x8_t) -> int8x8_t: [vmovn_s16];
     (int32x4_t) -> int16x4_t: [vmovn_s32];
     (uint32x4_t) -> uint16x4_t: [vmovn_u32];
-    (int32x4_t, int32x4_t) -> int32x4_t: [vpaddq_s32, vshlq_s32, vzip1q_s32, vzip2q_s32];
+    (int32x4_t, int32x4_t) -> int32x4_t: [vpaddq_s32, vsubq_s32, vshlq_s32, vzip1q_s32, vzip2q_s32];
     (int32x4_t, int32x4_t, int32x4_t) -> int32x4_t: [vmlaq_s32];
     (uint32x4_t, uint32x4_t) -> uint32x4_t: [vsubq_u32, vzip1q_u32];
     (uint32x4_t, uint32x4_t) -> uint32x4_t: [vcgtq_u32];
@@ -111,7 +111,8 @@ safe! {
     (uint64x2_t, uint64x2_t) -> uint64x2_t: [vzip1q_u64];
     (int8x8_t, int8x8_t) -> int8x16_t: [vcombine_s8];
     (int16x4_t, int16x4_t) -> int16x8_t: [vcombine_s16];
-    (uint8x8_t, uint8x8_t) -> uint8x16_t: [vcombine_u8];
+    (uint8x8_t) -> uint16x8_t: [vmovl_u8];
+    (uint16x4_t) -> uint32x4_t: [vmovl_u16];
     (float32x4_t) -> float32x2_t: [vget_low_f32, vget_high_f32];
     (float16x8_t) -> float16x4_t: [vget_low_f16];
     (int8x16_t) -> int8x8_t: [vget_low_s8];
@@ -158,12 +159,45 @@ safe_const! {
     (int32x4_t, int32x4_t, int32x4_t) -> int32x4_t: [vmlaq_laneq_s32];
     (int8x16_t, int8x16_t) -> int8x16_t: [vextq_s8];
     (u16, uint16x4_t) -> uint16x4_t: [vset_lane_u16];
-    (u32, uint32x4_t) -> uint32x4_t: [vsetq_lane_u32];
     (uint16x4_t) -> uint32x4_t: [vshll_n_u16];
     (uint16x8_t) -> uint32x4_t: [vshll_high_n_u16];
     (uint32x4_t) -> uint32x4_t: [vshlq_n_u32];
     (uint8x16_t) -> uint8x16_t: [vshlq_n_u8, vshrq_n_u8];
     (int16x8_t) -> int8x8_t: [vshrn_n_s16];
     (uint32x4_t) -> uint16x4_t: [vshrn_n_u32];
-    (uint8x16_t, uint8x16_t) -> uint8x16_t: [vsliq_n_u8, vsriq_n_u8];
+}
+
+/// `b` shifted left and inserted above the low `N` bits of `a`. Spelled out, because the compiler splits the intrinsic into
+/// shifts, masks and an or where it knows the operands.
+#[inline(always)]
+pub(crate) fn vsliq_n_u8<const N: i32>(mut a: uint8x16_t, b: uint8x16_t) -> uint8x16_t {
+    // SAFETY: registers only.
+    unsafe {
+        asm!("sli {a:v}.16b, {b:v}.16b, #{n}", a = inout(vreg) a, b = in(vreg) b, n = const N,
+            options(pure, nomem, nostack, preserves_flags));
+    }
+    a
+}
+
+/// `b` shifted right and inserted below the high `N` bits of `a`; see `vsliq_n_u8`.
+#[inline(always)]
+pub(crate) fn vsriq_n_u8<const N: i32>(mut a: uint8x16_t, b: uint8x16_t) -> uint8x16_t {
+    // SAFETY: registers only.
+    unsafe {
+        asm!("sri {a:v}.16b, {b:v}.16b, #{n}", a = inout(vreg) a, b = in(vreg) b, n = const N,
+            options(pure, nomem, nostack, preserves_flags));
+    }
+    a
+}
+
+/// `a` less `b` times lane `N` of `c`. Spelled out, because the compiler would share a product between two of these and subtract
+/// it twice.
+#[inline(always)]
+pub(crate) fn vmlsq_laneq_s32<const N: i32>(mut a: int32x4_t, b: int32x4_t, c: int32x4_t) -> int32x4_t {
+    // SAFETY: registers only.
+    unsafe {
+        asm!("mls {a:v}.4s, {b:v}.4s, {c:v}.s[{n}]", a = inout(vreg) a, b = in(vreg) b, c = in(vreg) c, n = const N,
+            options(pure, nomem, nostack, preserves_flags));
+    }
+    a
 }

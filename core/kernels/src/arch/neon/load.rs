@@ -1,6 +1,7 @@
 //! Loads from arrays of known length: bounds are checked while compiling, so the loops above need no `unsafe`.
 
 use core::arch::aarch64 as arch;
+use core::arch::asm;
 
 use super::intrinsics::*;
 
@@ -67,8 +68,60 @@ pub(crate) fn halves4<const AT: usize, const N: usize>(b: [&[u8; N]; 4]) -> floa
     vcvt_f32_f16(vreinterpret_f16_u16(bits))
 }
 
-/// A table of 16 bytes as a register.
+/// A table of 16 bytes as a register, whose contents the compiler does not see: it would turn a lookup into more
+/// instructions than the one it is.
 #[inline(always)]
 pub(crate) fn table(bytes: &'static [u8; 16]) -> uint8x16_t {
-    bytes16::<0, 16>(bytes)
+    let mut table = bytes16::<0, 16>(bytes);
+    // SAFETY: no instruction at all.
+    unsafe { asm!("/* {0:v} */", inout(vreg) table, options(pure, nomem, nostack, preserves_flags)) };
+    table
+}
+
+/// The same integers, of which the compiler does not see that they were widened: it would rather widen every lane it takes
+/// from them.
+#[inline(always)]
+pub(crate) fn opaque(mut v: int32x4_t) -> int32x4_t {
+    // SAFETY: no instruction at all.
+    unsafe { asm!("/* {0:v} */", inout(vreg) v, options(pure, nomem, nostack, preserves_flags)) };
+    v
+}
+
+/// The same floats, computed before the products that are written below: put off, they would occupy registers.
+#[inline(always)]
+pub(crate) fn now(mut v: float32x4_t) -> float32x4_t {
+    // SAFETY: no instruction at all. Not `pure`, so that it stays in its place among the others.
+    unsafe { asm!("/* {0:v} */", inout(vreg) v, options(nomem, nostack, preserves_flags)) };
+    v
+}
+
+/// The first `HEAD` bytes (1, 2 or 4) of 4 blocks as lanes of that width; the pointers move on to the next blocks.
+///
+/// # Safety
+/// The pointers are to blocks that may be read.
+#[inline(always)]
+pub(crate) unsafe fn next_heads<const N: usize>(p: &mut [*const [u8; N]; 4], head: usize) -> uint8x16_t {
+    let mut v: uint8x16_t;
+    // One instruction a block: left to the compiler it is one more for the address.
+    macro_rules! next {
+        ($first:literal, $rest:literal) => {
+            // SAFETY: reads the first bytes of the 4 blocks.
+            unsafe {
+                asm!($first, p = inout(reg) p[0], v = out(vreg) v, n = const N, options(readonly, nostack, preserves_flags));
+                next!(@ $rest, 1);
+                next!(@ $rest, 2);
+                next!(@ $rest, 3);
+            }
+        };
+        (@ $rest:literal, $lane:literal) => {
+            asm!($rest, p = inout(reg) p[$lane], v = inout(vreg) v, n = in(reg) N, lane = const $lane,
+                options(readonly, nostack, preserves_flags))
+        };
+    }
+    match head {
+        1 => next!("ldr {v:b}, [{p}], #{n}", "ld1 {{{v:v}.b}}[{lane}], [{p}], {n}"),
+        2 => next!("ldr {v:h}, [{p}], #{n}", "ld1 {{{v:v}.h}}[{lane}], [{p}], {n}"),
+        _ => next!("ldr {v:s}, [{p}], #{n}", "ld1 {{{v:v}.s}}[{lane}], [{p}], {n}"),
+    }
+    v
 }

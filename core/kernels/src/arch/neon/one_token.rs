@@ -3,9 +3,9 @@
 use super::intrinsics::*;
 
 use super::blocks32::Block32;
-use super::blocks256::Block256;
+use super::blocks256::{Block256, Header};
 use super::dot::Dot;
-use super::load::{floats4, ints16, store4, sums4, sums16};
+use super::load::{floats4, ints16, next_heads, now, opaque, store4, sums4, sums16};
 use crate::activations::Activations;
 
 /// Repeats a statement for the lanes 0 to 3, each a constant.
@@ -30,17 +30,16 @@ macro_rules! each_lane {
     }};
 }
 
-/// Rows `r` to `r + 3` (the last one again where there are fewer), as blocks.
+/// Where rows `r` to `r + 3` (the last one again where there are fewer) start in `w`, rows of `per_row` blocks.
 #[inline(always)]
-fn four_rows<const N: usize>(blocks: &[[u8; N]], per_row: usize, r: usize) -> [&[[u8; N]]; 4] {
-    let last = blocks.len() / per_row - 1;
-    [0, 1, 2, 3].map(|i| &blocks[(r + i).min(last) * per_row..][..per_row])
+fn four_rows<const N: usize>(w: &[[u8; N]], n: usize, per_row: usize, r: usize) -> [*const [u8; N]; 4] {
+    [0, 1, 2, 3].map(|i| w.as_ptr().wrapping_add((r + i).min(n - 1) * per_row))
 }
 
 /// Stores the lanes that exist from `out[r]` on.
 #[inline(always)]
 fn store(out: &mut [f32], r: usize, lanes: float32x4_t) {
-    let out = &mut out[r..];
+    let Some(out) = out.get_mut(r..) else { return };
     if let Some(four) = out.first_chunk_mut() {
         store4(four, lanes);
     } else {
@@ -50,78 +49,102 @@ fn store(out: &mut [f32], r: usize, lanes: float32x4_t) {
     }
 }
 
-/// `out[n]` for one token, formats with blocks of 32.
+/// `out[n]` for one token, formats with blocks of 32: 8 rows at a time.
 #[inline(always)]
 pub(crate) fn rows32<const N: usize, B: Block32<N>, D: Dot>(dot: D, w: &[u8], x: &Activations<'_>, out: &mut [f32]) {
     let (q, d, s) = (x.q().as_chunks().0, x.d(), x.s());
-    let blocks = w.as_chunks::<N>().0;
-    for r in (0..out.len()).step_by(4) {
-        let rows = four_rows(blocks, q.len(), r);
-        store(out, r, dots32::<N, B, D>(dot, rows, q, d, s));
+    let (w, n, per_row) = (w.as_chunks::<N>().0, out.len(), x.k() / 32);
+    assert!(w.len() == n * per_row && q.len() == per_row);
+    for r in (0..n).step_by(8) {
+        let rows = [four_rows(w, n, per_row, r), four_rows(w, n, per_row, r + 4)];
+        // SAFETY: rows below n, which `w` was just seen to hold, of as many blocks as q.
+        let [low, high] = unsafe { dots32::<N, B, D>(dot, rows, q, d, s) };
+        store(out, r, low);
+        store(out, r + 4, high);
     }
 }
 
-/// 4 rows of blocks of 32 times one token.
+/// 4 rows on their way through blocks of 32.
+#[derive(Clone, Copy)]
+struct Four<const N: usize> {
+    /// Their next blocks.
+    at: [*const [u8; N]; 4],
+    /// Each row's dot product over all blocks so far, in four parts.
+    run: [int32x4_t; 4],
+    /// The sums of the parts after the block before.
+    before: int32x4_t,
+    /// The result so far.
+    acc: float32x4_t,
+}
+
+/// 8 rows of blocks of 32 times one token.
+///
+/// A row's dot product runs on from block to block and is never set back to zero, which would cost an instruction for every
+/// row; a block's own is the difference between after and before, which is exact even where the sums wrap.
+///
+/// # Safety
+/// Each of `rows` starts as many blocks as `q` has, readable.
 #[inline(always)]
-fn dots32<const N: usize, B: Block32<N>, D: Dot>(
+unsafe fn dots32<const N: usize, B: Block32<N>, D: Dot>(
     dot: D,
-    rows: [&[[u8; N]]; 4],
+    rows: [[*const [u8; N]; 4]; 2],
     q: &[[i8; 32]],
     d: &[f32],
     s: &[i16],
-) -> float32x4_t {
-    let mut acc = vdupq_n_f32(0.0);
-    let (q4, d4, s4) = (q.as_chunks::<4>().0, d.as_chunks::<4>().0, s.as_chunks::<4>().0);
-    let n = q4.len();
-    let (d4, s4, rows4) = (&d4[..n], &s4[..n], rows.map(|row| &row.as_chunks::<4>().0[..n]));
-    for i in 0..n {
-        let d = floats4(&d4[i]);
-        let starts = starts::<N, B>(&s4[i]);
+) -> [float32x4_t; 2] {
+    let zero = vdupq_n_s32(0);
+    let mut fours = rows.map(|rows| Four { at: rows, run: [zero; 4], before: zero, acc: vdupq_n_f32(0.0) });
+    let ((q4, q), (d4, d), (s4, s)) = (q.as_chunks::<4>(), d.as_chunks::<4>(), s.as_chunks::<4>());
+    for ((q, d), s) in q4.iter().zip(d4).zip(s4) {
+        let (d, s) = (floats4(d), opaque(vmovl_s16(sums4(s))));
         each_lane!(LANE => {
-            let j = LANE as usize;
-            let blocks = [&rows4[0][i][j], &rows4[1][i][j], &rows4[2][i][j], &rows4[3][i][j]];
-            let isum = column::<N, B, D>(dot, blocks, &q4[i][j], vdupq_laneq_s32::<LANE>(starts));
-            acc = vfmaq_f32(acc, vmulq_laneq_f32::<LANE>(B::scales(blocks), d), vcvtq_f32_s32(isum));
-            if B::MIN {
-                let s = vdupq_n_f32(f32::from(s4[i][j]));
-                acc = vfmaq_f32(acc, vmulq_laneq_f32::<LANE>(B::mins(blocks), d), s);
-            }
+            // SAFETY: the rows are as long as q, one block for each step.
+            unsafe { column::<N, B, D, LANE>(dot, &mut fours, &q[LANE as usize], d, s) };
         });
     }
-    for i in 4 * n..q.len() {
-        let blocks = [&rows[0][i], &rows[1][i], &rows[2][i], &rows[3][i]];
-        let start = vdupq_laneq_s32::<0>(starts::<N, B>(&[s[i], 0, 0, 0]));
-        let isum = column::<N, B, D>(dot, blocks, &q[i], start);
-        acc = vfmaq_f32(acc, vmulq_n_f32(B::scales(blocks), d[i]), vcvtq_f32_s32(isum));
-        if B::MIN {
-            let s = vdupq_n_f32(f32::from(s[i]));
-            acc = vfmaq_f32(acc, vmulq_n_f32(B::mins(blocks), d[i]), s);
-        }
+    for ((q, d), s) in q.iter().zip(d).zip(s) {
+        // SAFETY: as above.
+        unsafe { column::<N, B, D, 0>(dot, &mut fours, q, vdupq_n_f32(*d), vdupq_n_s32(i32::from(*s))) };
     }
-    acc
+    fours.map(|four| four.acc)
 }
 
-/// What each lane of a row's dot product starts with, so that its four lanes take off the bias: one lane per block.
+/// One block of 8 rows: lane `LANE` of `d` and `s` is the scale and the sum of its activations `q`.
+///
+/// # Safety
+/// The rows' pointers are to blocks that may be read.
 #[inline(always)]
-fn starts<const N: usize, B: Block32<N>>(s: &[i16; 4]) -> int32x4_t {
-    if B::BIAS == 0 { vdupq_n_s32(0) } else { vmull_n_s16(sums4(s), -i16::from(B::BIAS) / 4) }
-}
-
-/// The exact dot products of one block of 4 rows.
-#[inline(always)]
-fn column<const N: usize, B: Block32<N>, D: Dot>(
+unsafe fn column<const N: usize, B: Block32<N>, D: Dot, const LANE: i32>(
     dot: D,
-    blocks: [&[u8; N]; 4],
+    fours: &mut [Four<N>; 2],
     q: &[i8; 32],
-    start: int32x4_t,
-) -> int32x4_t {
+    d: float32x4_t,
+    s: int32x4_t,
+) {
     let (a0, a1) = (ints16(q, 0), ints16(q, 16));
-    let mut sums = [start; 4];
-    for (sum, b) in sums.iter_mut().zip(blocks) {
-        let [w0, w1] = B::weights(b);
-        *sum = dot.dot(dot.dot(*sum, w0, a0), w1, a1);
+    let bias = vdupq_n_s32(i32::from(B::BIAS));
+    for four in fours {
+        // SAFETY: the pointers may be read.
+        let heads = unsafe { next_heads(&mut four.at, B::HEAD) };
+        for (run, at) in four.run.iter_mut().zip(four.at) {
+            // SAFETY: the block whose head was just read.
+            let [w0, w1] = B::weights(unsafe { &*at.sub(1) });
+            *run = dot.dot(dot.dot(*run, w0, a0), w1, a1);
+        }
+        let after = across(four.run);
+        let mut isum = vsubq_s32(after, four.before);
+        four.before = after;
+        if B::BIAS != 0 {
+            isum = vmlsq_laneq_s32::<LANE>(isum, bias, s);
+        }
+        let [dw, m] = B::scales(heads);
+        four.acc = vfmaq_f32(four.acc, vmulq_laneq_f32::<LANE>(dw, d), vcvtq_f32_s32(isum));
+        if B::MIN {
+            let s = vdupq_laneq_f32::<LANE>(vcvtq_f32_s32(s));
+            four.acc = vfmaq_f32(four.acc, vmulq_laneq_f32::<LANE>(m, d), s);
+        }
+        four.acc = now(four.acc);
     }
-    across(sums)
 }
 
 /// Lane r: the sum of the lanes of `sums[r]`.
@@ -134,33 +157,39 @@ fn across(sums: [int32x4_t; 4]) -> int32x4_t {
 #[inline(always)]
 pub(crate) fn rows256<const N: usize, B: Block256<N>, D: Dot>(dot: D, w: &[u8], x: &Activations<'_>, out: &mut [f32]) {
     let (q, d, s) = (x.q().as_chunks().0, x.d(), x.s().as_chunks().0);
-    let blocks = w.as_chunks::<N>().0;
-    for r in (0..out.len()).step_by(4) {
-        let rows = four_rows(blocks, q.len(), r);
-        store(out, r, dots256::<N, B, D>(dot, rows, q, d, s));
+    let (w, n, per_row) = (w.as_chunks::<N>().0, out.len(), x.k() / 256);
+    assert!(w.len() == n * per_row && q.len() == per_row);
+    for r in (0..n).step_by(4) {
+        // SAFETY: rows below n, which `w` was just seen to hold, of as many blocks as q.
+        let four = unsafe { dots256::<N, B, D>(dot, four_rows(w, n, per_row, r), q, d, s) };
+        store(out, r, four);
     }
 }
 
 /// 4 rows of blocks of 256 times one token.
+///
+/// # Safety
+/// Each of `rows` starts as many blocks as `q` has, readable.
 #[inline(always)]
-fn dots256<const N: usize, B: Block256<N>, D: Dot>(
+unsafe fn dots256<const N: usize, B: Block256<N>, D: Dot>(
     dot: D,
-    rows: [&[[u8; N]]; 4],
+    rows: [*const [u8; N]; 4],
     q: &[[i8; 256]],
     d: &[f32],
     s: &[[i16; 16]],
 ) -> float32x4_t {
-    let n = q.len();
-    let (d, s, rows) = (&d[..n], &s[..n], rows.map(|row| &row[..n]));
     let mut acc = vdupq_n_f32(0.0);
-    for i in 0..n {
-        let blocks = [&rows[0][i], &rows[1][i], &rows[2][i], &rows[3][i]];
-        let isum = superblock::<N, B, D>(dot, blocks, &q[i]);
+    for (i, ((q, d), s)) in q.iter().zip(d).zip(s).enumerate() {
+        // SAFETY: block i of as many as q has.
+        let blocks = rows.map(|row| unsafe { &*row.add(i) });
+        let headers = blocks.map(|b| B::header(b));
+        // The minimums first: what is left of the headers while the weights are read is one register a row.
+        let msum = if B::MIN { minimums::<N, B>(headers, s) } else { vdupq_n_s32(0) };
+        let isum = superblock::<N, B, D>(dot, blocks, headers.map(|h| h.steps), q);
         let [dw, dmin] = B::scales(blocks);
-        acc = vfmaq_f32(acc, vmulq_n_f32(dw, d[i]), vcvtq_f32_s32(isum));
+        acc = vfmaq_f32(acc, vmulq_n_f32(dw, *d), vcvtq_f32_s32(isum));
         if B::MIN {
-            let msum = minimums::<N, B>(blocks, &s[i]);
-            acc = vfmsq_f32(acc, vmulq_n_f32(dmin, d[i]), vcvtq_f32_s32(msum));
+            acc = vfmsq_f32(acc, vmulq_n_f32(dmin, *d), vcvtq_f32_s32(msum));
         }
     }
     acc
@@ -168,56 +197,82 @@ fn dots256<const N: usize, B: Block256<N>, D: Dot>(
 
 /// The exact scaled dot products of one block of 4 rows.
 #[inline(always)]
-fn superblock<const N: usize, B: Block256<N>, D: Dot>(dot: D, blocks: [&[u8; N]; 4], q: &[i8; 256]) -> int32x4_t {
+fn superblock<const N: usize, B: Block256<N>, D: Dot>(
+    dot: D,
+    blocks: [&[u8; N]; 4],
+    steps: [[int16x8_t; 2]; 4],
+    q: &[i8; 256],
+) -> int32x4_t {
     let zero = vdupq_n_s32(0);
-    let mut run = [zero; 4]; // the dot products so far
-    let mut total = [zero; 4]; // of steps times them
-    let steps = blocks.map(|b| B::steps(b));
-    for half in 0..2 {
-        let a: [int8x16_t; 8] = [0, 16, 32, 48, 64, 80, 96, 112].map(|i| ints16(q, 128 * half + i));
-        for r in 0..4 {
-            let w = B::weights(blocks[r], half);
-            let (mut sum, mut all) = (run[r], total[r]);
-            if B::GROUP == 16 {
-                let steps = steps[r][half];
-                let (low, high) = (vmovl_s16(vget_low_s16(steps)), vmovl_high_s16(steps));
-                each_lane!(LANE => {
-                    let j = LANE as usize;
-                    sum = dot.dot(sum, w[j], a[j]);
-                    all = vmlaq_laneq_s32::<LANE>(all, sum, low);
-                });
-                each_lane!(LANE => {
-                    let j = 4 + LANE as usize;
-                    sum = dot.dot(sum, w[j], a[j]);
-                    all = vmlaq_laneq_s32::<LANE>(all, sum, high);
-                });
-            } else {
-                let steps = steps[r][0];
-                let steps = if half == 0 { vmovl_s16(vget_low_s16(steps)) } else { vmovl_high_s16(steps) };
-                each_lane!(LANE => {
-                    let j = 2 * LANE as usize;
-                    sum = dot.dot(dot.dot(sum, w[j], a[j]), w[j + 1], a[j + 1]);
-                    all = vmlaq_laneq_s32::<LANE>(all, sum, steps);
-                });
-            }
-            (run[r], total[r]) = (sum, all);
-        }
+    let mut sums = [Running { run: zero, total: zero }; 4];
+    // Written out: left as loops they stay loops, with the sums in memory.
+    sums[0] = half::<N, B, D, 0>(dot, blocks[0], steps[0], q, sums[0]);
+    sums[1] = half::<N, B, D, 0>(dot, blocks[1], steps[1], q, sums[1]);
+    sums[2] = half::<N, B, D, 0>(dot, blocks[2], steps[2], q, sums[2]);
+    sums[3] = half::<N, B, D, 0>(dot, blocks[3], steps[3], q, sums[3]);
+    sums[0] = half::<N, B, D, 1>(dot, blocks[0], steps[0], q, sums[0]);
+    sums[1] = half::<N, B, D, 1>(dot, blocks[1], steps[1], q, sums[1]);
+    sums[2] = half::<N, B, D, 1>(dot, blocks[2], steps[2], q, sums[2]);
+    sums[3] = half::<N, B, D, 1>(dot, blocks[3], steps[3], q, sums[3]);
+    let sum = across(sums.map(|s| s.total));
+    if B::SHIFT == 0 { sum } else { vshlq_s32(sum, vdupq_n_s32(-B::SHIFT)) }
+}
+
+/// A row's sums: the dot products so far, and steps times them.
+#[derive(Clone, Copy)]
+struct Running {
+    run: int32x4_t,
+    total: int32x4_t,
+}
+
+/// One half of a block of one row.
+#[inline(always)]
+fn half<const N: usize, B: Block256<N>, D: Dot, const HALF: usize>(
+    dot: D,
+    block: &[u8; N],
+    steps: [int16x8_t; 2],
+    q: &[i8; 256],
+    sums: Running,
+) -> Running {
+    let Running { mut run, mut total } = sums;
+    let w = B::weights::<HALF>(block);
+    let a = [0, 16, 32, 48, 64, 80, 96, 112].map(|i| ints16(q, 128 * HALF + i));
+    if B::GROUP == 16 {
+        let steps = steps[HALF];
+        let (low, high) = (opaque(vmovl_s16(vget_low_s16(steps))), opaque(vmovl_high_s16(steps)));
+        each_lane!(LANE => {
+            let j = LANE as usize;
+            run = dot.dot(run, w[j], a[j]);
+            total = vmlaq_laneq_s32::<LANE>(total, run, low);
+        });
+        each_lane!(LANE => {
+            let j = 4 + LANE as usize;
+            run = dot.dot(run, w[j], a[j]);
+            total = vmlaq_laneq_s32::<LANE>(total, run, high);
+        });
+    } else {
+        let steps = steps[0];
+        let steps = opaque(if HALF == 0 { vmovl_s16(vget_low_s16(steps)) } else { vmovl_high_s16(steps) });
+        each_lane!(LANE => {
+            let j = 2 * LANE as usize;
+            run = dot.dot(dot.dot(run, w[j], a[j]), w[j + 1], a[j + 1]);
+            total = vmlaq_laneq_s32::<LANE>(total, run, steps);
+        });
     }
-    vshlq_s32(across(total), vdupq_n_s32(-B::SHIFT))
+    Running { run, total }
 }
 
 /// The exact sums of minimums times sums of activations of 4 rows.
 #[inline(always)]
-fn minimums<const N: usize, B: Block256<N>>(blocks: [&[u8; N]; 4], s: &[i16; 16]) -> int32x4_t {
+fn minimums<const N: usize, B: Block256<N>>(headers: [Header; 4], s: &[i16; 16]) -> int32x4_t {
     let [s0, s1] = sums16(s);
-    across(blocks.map(|b| {
-        let mins = B::mins(b);
-        let low = vmovl_s8(vget_low_s8(mins));
+    let by_32 = vpaddq_s16(s0, s1);
+    across(headers.map(|header| {
+        let low = vmovl_s8(vget_low_s8(header.mins));
         if B::GROUP == 32 {
-            let s = vpaddq_s16(s0, s1);
-            vmlal_high_s16(vmull_s16(vget_low_s16(low), vget_low_s16(s)), low, s)
+            vmlal_high_s16(vmull_s16(vget_low_s16(low), vget_low_s16(by_32)), low, by_32)
         } else {
-            let high = vmovl_high_s8(mins);
+            let high = vmovl_high_s8(header.mins);
             let sum = vmlal_high_s16(vmull_s16(vget_low_s16(low), vget_low_s16(s0)), low, s0);
             vmlal_high_s16(vmlal_s16(sum, vget_low_s16(high), vget_low_s16(s1)), high, s1)
         }

@@ -5,7 +5,7 @@ use super::intrinsics::*;
 
 use super::blocks32::Block32;
 use super::blocks256::Block256;
-use super::load::{ints16, sums16};
+use super::load::{ints16, next_heads, sums16};
 use super::tile::{Layout, ROWS, Sums, TOKENS, Tile32, Tile256, split_sums};
 use crate::activations::Activations;
 use crate::scratch::{MAX_SCRATCH_BYTES, Scratch};
@@ -218,9 +218,11 @@ fn unpack32<const N: usize, B: Block32<N>, L: Layout>(layout: L, rows: [&[[u8; N
             layout.pack_rows([w[0][part], w[1][part], w[2][part], w[3][part]], &mut to[quad]);
         }
         let at = b * L::ROW_REGISTERS + quad * half;
-        layout.spread(vreinterpretq_s32_f32(B::scales(blocks)), &mut to.d[at..][..half]);
+        // SAFETY: references to blocks.
+        let [d, m] = B::scales(unsafe { next_heads(&mut blocks.map(|b| &raw const *b), B::HEAD) });
+        layout.spread(vreinterpretq_s32_f32(d), &mut to.d[at..][..half]);
         if B::MIN {
-            layout.spread(vreinterpretq_s32_f32(B::mins(blocks)), &mut to.m[at..][..half]);
+            layout.spread(vreinterpretq_s32_f32(m), &mut to.m[at..][..half]);
         }
     }
 }
@@ -233,15 +235,12 @@ fn unpack256<const N: usize, B: Block256<N>, L: Layout>(layout: L, rows: [&[[u8;
     let [r0, r1, r2, r3] = rows.map(|row| &row[..n]);
     for b in 0..n {
         let blocks = [&r0[b], &r1[b], &r2[b], &r3[b]];
-        for h in 0..2 {
-            let w = blocks.map(|b| B::weights(b, h));
-            for (part, to) in to.w[16 * b + 8 * h..][..8].iter_mut().enumerate() {
-                layout.pack_rows([w[0][part], w[1][part], w[2][part], w[3][part]], &mut to[quad]);
-            }
-        }
-        let steps = blocks.map(|b| B::steps(b));
+        let (first, last) = to.w[16 * b..][..16].split_at_mut(8);
+        pack_half(layout, blocks.map(|b| B::weights::<0>(b)), quad, first);
+        pack_half(layout, blocks.map(|b| B::weights::<1>(b)), quad, last);
+        let headers = blocks.map(|b| B::header(b));
         for eight in 0..groups / 8 {
-            let by_group = transposed(steps.map(|s| s[eight]));
+            let by_group = transposed(headers.map(|h| h.steps[eight]));
             for (g, steps) in by_group.into_iter().enumerate() {
                 let at = (b * groups + 8 * eight + g) * L::ROW_REGISTERS + quad * half;
                 layout.spread(steps, &mut to.steps[at..][..half]);
@@ -252,8 +251,18 @@ fn unpack256<const N: usize, B: Block256<N>, L: Layout>(layout: L, rows: [&[[u8;
         layout.spread(vreinterpretq_s32_f32(d), &mut to.d[at..][..half]);
         if B::MIN {
             layout.spread(vreinterpretq_s32_f32(dmin), &mut to.m[at..][..half]);
-            layout.pack_rows(blocks.map(|b| B::mins(b)), &mut to.mins[b][quad]);
+            // Groups of 32: the 8 minimums twice, for the high and the low halves of the sums beside each other.
+            let twice = |mins| if B::GROUP == 32 { vcombine_s8(vget_low_s8(mins), vget_low_s8(mins)) } else { mins };
+            layout.pack_rows(headers.map(|h| twice(h.mins)), &mut to.mins[b][quad]);
         }
+    }
+}
+
+/// Lays out 128 weights each of 4 rows.
+#[inline(always)]
+fn pack_half<L: Layout>(layout: L, w: [[int8x16_t; 8]; 4], quad: usize, to: &mut [[[i8; 64]; 2]]) {
+    for (part, to) in to.iter_mut().enumerate() {
+        layout.pack_rows([w[0][part], w[1][part], w[2][part], w[3][part]], &mut to[quad]);
     }
 }
 
