@@ -7,10 +7,10 @@ use crate::process::Program;
 /// Where the scripts are, and the list of Python packages they need.
 const SCRIPTS: &str = "tests/conformance";
 
-/// Builds the command as users do, prepares Python, and lets the script judge.
+/// Builds the command as users do and the program that writes the files, prepares Python, and lets the script judge.
 pub fn run(context: &Context) -> Result<()> {
     Program::cargo(context)
-        .args(["build", "--release", "--locked", "-p", "sprat-cli", "-p", "sprat-tests"])
+        .args(["build", "--release", "--locked", "-p", "sprat-cli", "-p", "sprat-tests", "--bins"])
         .run(context)?;
     let environment = context.target.join("xtask/python");
     let python = environment.join("bin/python");
