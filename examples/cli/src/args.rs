@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use lexopt::prelude::{Long, Short, Value, ValueExt};
-use sprat::{ContextOptions, GenerationOptions, Model};
+use sprat::{ContextOptions, GenerationOptions, Model, SessionOptions};
 
 use crate::failure::Failure;
 
@@ -19,6 +19,7 @@ pub struct Args {
     pub out: Option<PathBuf>,
     pub tokens: Vec<u32>,
     pub system: Option<String>,
+    pub template: Option<String>,
     pub no_bos: bool,
     pub special: bool,
     pub json: bool,
@@ -78,6 +79,7 @@ impl Args {
             "--model" => self.model = Some(PathBuf::from(string(p, name)?)),
             "--file" => self.file = Some(PathBuf::from(string(p, name)?)),
             "--out" => self.out = Some(PathBuf::from(string(p, name)?)),
+            "--template" => self.template = Some(string(p, name)?),
             "--system" => self.system = Some(string(p, name)?),
             "--tokens" => self.tokens = ids(&string(p, name)?)?,
             "--no-bos" => self.no_bos = true,
@@ -106,6 +108,16 @@ impl Args {
         Ok(Arc::new(Model::open(self.model_path()?)?))
     }
 
+    /// What chat and run ask of a session.
+    pub fn session_options(&self) -> SessionOptions {
+        SessionOptions {
+            instructions: self.system.clone(),
+            template: self.template.clone(),
+            context: self.context.clone(),
+            ..SessionOptions::default()
+        }
+    }
+
     /// The model's path.
     pub fn model_path(&self) -> Result<&Path, Failure> {
         self.model.as_deref().map_or_else(bundled, Ok)
@@ -123,8 +135,7 @@ fn bundled<'a>() -> Result<&'a Path, Failure> {
     if path.is_file() {
         return Ok(path);
     }
-    let what = "the bundled model is not there: name one with --model FILE".to_owned();
-    Err(Failure::Io { what, source: std::io::ErrorKind::NotFound.into() })
+    Err(Failure::NoModel)
 }
 
 fn positive(p: &mut lexopt::Parser, name: &str) -> Result<usize, Failure> {

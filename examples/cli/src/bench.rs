@@ -9,7 +9,7 @@ use serde_json::json;
 use sprat::{Context, ContextOptions, Error, MappedFile, Model};
 
 use crate::args::Args;
-use crate::failure::Failure;
+use crate::failure::{Failure, print};
 use crate::memory::anonymous_bytes;
 use crate::progress::Progress;
 
@@ -64,21 +64,22 @@ pub fn bench(args: &Args) -> Result<(), Failure> {
             "kv_bytes": kv,
             "read_gb_per_s": read,
         });
-        println!("{report}");
-        return Ok(());
+        return print(&format!("{report}\n"));
     }
     let mb = |bytes: f64| bytes / 1e6;
     let generated = median(&generate_rates);
-    println!("{} threads, kernels {}", threads, sprat::instruction_sets().last().unwrap_or_default());
-    println!("prompt      {:9.1} tokens/s  ({prompt} tokens, median of {repeat})", median(&prompt_rates));
-    println!("generate    {generated:9.1} tokens/s  ({generate} tokens at depth {depth})");
-    println!("open        {open_ms:9.1} ms");
-    println!("first token {first_token_ms:9.1} ms        (opening and a prompt of {FIRST_PROMPT} tokens)");
-    println!("anonymous   {:9.1} MB        ({:.1} MB of it KV cache)", mb(anonymous as f64), mb(kv as f64));
-    println!("file pages  {:9.1} MB", mb(resident as f64));
     let used = generated * model.bytes_per_token() as f64 / 1e9;
-    println!("reading     {read:9.1} GB/s      (a plain sum over the file; generation reads {used:.1} GB/s)");
-    Ok(())
+    let lines = [
+        format!("{} threads, kernels {}", threads, sprat::instruction_sets().last().unwrap_or_default()),
+        format!("prompt      {:9.1} tokens/s  ({prompt} tokens, median of {repeat})", median(&prompt_rates)),
+        format!("generate    {generated:9.1} tokens/s  ({generate} tokens at depth {depth})"),
+        format!("open        {open_ms:9.1} ms"),
+        format!("first token {first_token_ms:9.1} ms        (opening and a prompt of {FIRST_PROMPT} tokens)"),
+        format!("anonymous   {:9.1} MB        ({:.1} MB of it KV cache)", mb(anonymous as f64), mb(kv as f64)),
+        format!("file pages  {:9.1} MB", mb(resident as f64)),
+        format!("reading     {read:9.1} GB/s      (a plain sum over the file; generation reads {used:.1} GB/s)"),
+    ];
+    print(&format!("{}\n", lines.join("\n")))
 }
 
 fn ms(start: Instant) -> f64 {

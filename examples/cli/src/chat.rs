@@ -1,11 +1,11 @@
 //! `sprat chat`: a conversation in the terminal.
 
-use std::io::{BufRead, IsTerminal, Write};
+use std::io::{BufRead, IsTerminal};
 
-use sprat::{Error, Session, SessionOptions, Stop, StopReason};
+use sprat::{Error, Session, Stop, StopReason};
 
 use crate::args::Args;
-use crate::failure::Failure;
+use crate::failure::{Failure, print};
 use crate::run::cancel_on_ctrl_c;
 
 const HELP: &str = "\
@@ -18,22 +18,19 @@ Ctrl-C       cancel the reply that is being written";
 
 /// Reads a line, answers it, until the input ends.
 pub fn chat(args: &Args) -> Result<(), Failure> {
-    let options =
-        SessionOptions { instructions: args.system.clone(), context: args.context.clone(), ..Default::default() };
     let model = args.open()?;
-    let mut session = Session::new(&model, options)?;
+    let mut session = Session::new(&model, args.session_options())?;
     let stop = Stop::default();
     cancel_on_ctrl_c(&stop);
     let interactive = std::io::stdin().is_terminal();
     if interactive {
-        println!("{}: /help lists what else can be said", model.info().name);
+        print(&format!("{}: /help lists what else can be said\n", model.info().name))?;
     }
     let mut input = std::io::stdin().lock();
     let mut line = String::new();
     loop {
         if interactive {
-            print!("> ");
-            flush()?;
+            print("> ")?;
         }
         line.clear();
         let read = input.read_line(&mut line);
@@ -43,13 +40,13 @@ pub fn chat(args: &Args) -> Result<(), Failure> {
         match line.trim() {
             "" => {}
             "/quit" => return Ok(()),
-            "/help" => println!("{HELP}"),
-            "/undo" => println!("{}", if session.undo() { "undone" } else { "there is no turn to undo" }),
-            "/tokens" => println!("{} of {} tokens", session.used(), session.limit()),
-            "/memory" => println!("{}", session.memory()),
+            "/help" => print(&format!("{HELP}\n"))?,
+            "/undo" => print(if session.undo() { "undone\n" } else { "there is no turn to undo\n" })?,
+            "/tokens" => print(&format!("{} of {} tokens\n", session.used(), session.limit()))?,
+            "/memory" => print(&format!("{}\n", session.memory()))?,
             "/regenerate" => match session.undo_to_prompt() {
                 Some(prompt) => turn(&mut session, &prompt, args, &stop)?,
-                None => println!("there is no turn to answer again"),
+                None => print("there is no turn to answer again\n")?,
             },
             prompt => turn(&mut session, prompt, args, &stop)?,
         }
@@ -57,30 +54,24 @@ pub fn chat(args: &Args) -> Result<(), Failure> {
 }
 
 fn turn(session: &mut Session, prompt: &str, args: &Args, stop: &Stop) -> Result<(), Failure> {
+    let mut failed = None;
     let reply = session.respond(prompt, &args.generation, stop, &mut |piece| {
-        print!("{piece}");
-        let _shown_later = std::io::stdout().flush();
+        if let Err(error) = print(piece) {
+            failed = Some(error);
+            stop.stop();
+        }
     });
+    if let Some(failure) = failed {
+        return Err(failure);
+    }
     match reply {
-        Ok(reply) => {
-            println!();
-            if reply.stop == StopReason::MaxTokens {
-                println!("(the reply was cut off at {} tokens: --max-tokens allows more)", reply.generated_tokens);
-            }
-            Ok(())
+        Ok(reply) if reply.stop == StopReason::MaxTokens => {
+            let n = reply.generated_tokens;
+            print(&format!("\n(the reply was cut off at {n} tokens: --max-tokens allows more)\n"))
         }
-        Err(Error::Stopped) => {
-            println!("\n(cancelled: the conversation is as before this turn)");
-            Ok(())
-        }
-        Err(error @ Error::ContextFull { .. }) => {
-            println!("\n({error}; /undo makes room)");
-            Ok(())
-        }
+        Ok(_) => print("\n"),
+        Err(Error::Stopped) => print("\n(cancelled: the conversation is as before this turn)\n"),
+        Err(error @ Error::ContextFull { .. }) => print(&format!("\n({error}; /undo makes room)\n")),
         Err(error) => Err(error.into()),
     }
-}
-
-fn flush() -> Result<(), Failure> {
-    std::io::stdout().flush().map_err(|source| Failure::Io { what: "standard output".to_owned(), source })
 }

@@ -1,6 +1,7 @@
 //! What a command can fail with: one line, and an exit code by kind.
 
 use std::fmt;
+use std::io::Write;
 use std::path::Path;
 
 /// A command's failure.
@@ -11,6 +12,8 @@ pub enum Failure {
     Engine(sprat::Error),
     /// A file or the terminal failed.
     Io { what: String, source: std::io::Error },
+    /// No model was named, and the one of the repository is not there.
+    NoModel,
     /// The turn was cancelled by Ctrl-C.
     Cancelled,
 }
@@ -21,6 +24,7 @@ impl fmt::Display for Failure {
             Self::Usage(what) => write!(f, "{what}"),
             Self::Engine(error) => write!(f, "{error}"),
             Self::Io { what, source } => write!(f, "{what}: {source}"),
+            Self::NoModel => write!(f, "the bundled model is not there yet: name one with --model FILE"),
             Self::Cancelled => write!(f, "cancelled"),
         }
     }
@@ -35,4 +39,15 @@ impl<E: Into<sprat::Error>> From<E> for Failure {
 /// Names the file in an I/O error.
 pub fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Failure + '_ {
     move |source| Failure::Io { what: path.display().to_string(), source }
+}
+
+/// Writes a command's whole output. A reader that has gone away, as `head` does, is no failure.
+pub fn print(text: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(source) if source.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Failure::Io { what: "standard output".to_owned(), source })
+        }
+        _ => Ok(()),
+    }
 }

@@ -29,7 +29,7 @@ usage: sprat COMMAND [OPTIONS]
   bench       speed and memory: [--prompt N] [--generate N] [--depth N] [--repeat N] [--json]
 
 options of all: --model FILE, --threads N, --context N
-of chat and run: --system TEXT, --max-tokens N, --temperature T, --top-k N, --top-p P, --min-p P, --seed S";
+of chat and run: --system TEXT, --template NAME, --max-tokens N, --temperature T, --top-k N, --top-p P, --min-p P, --seed S";
 
 fn main() -> ExitCode {
     let result = Args::parse().and_then(|args| match args.command.as_str() {
@@ -40,10 +40,7 @@ fn main() -> ExitCode {
         "logits" => logits::logits(&args),
         "perplexity" => perplexity::perplexity(&args),
         "bench" => bench::bench(&args),
-        "help" => {
-            println!("{USAGE}");
-            Ok(())
-        }
+        "help" => failure::print(&format!("{USAGE}\n")),
         other => Err(Failure::Usage(format!("unknown command `{other}`"))),
     });
     match result {

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 use sprat::{Context, SpecialTokens};
 
 use crate::args::Args;
-use crate::failure::{Failure, io};
+use crate::failure::{Failure, io, print};
 use crate::progress::Progress;
 
 /// Tokens of one window; the second half of each is scored, so that every scored token has at least this much context.
@@ -46,8 +46,7 @@ pub fn perplexity(args: &Args) -> Result<(), Failure> {
         progress.show((n + 1) * body);
     }
     drop(progress);
-    println!("perplexity {:.4} over {count} tokens", (sum / count.max(1) as f64).exp());
-    Ok(())
+    print(&format!("perplexity {:.4} over {count} tokens\n", (sum / count.max(1) as f64).exp()))
 }
 
 fn log_probability(logits: &[f32], id: usize) -> f64 {

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use sprat::{Session, SessionOptions, Stop};
+use sprat::{Session, Stop};
 
 use crate::args::Args;
 use crate::failure::Failure;
@@ -10,9 +10,7 @@ use crate::failure::Failure;
 /// Prints the reply to the prompt as it comes.
 pub fn run(args: &Args) -> Result<(), Failure> {
     let Some(prompt) = &args.prompt else { return Err(Failure::Usage("run needs a PROMPT".to_owned())) };
-    let options =
-        SessionOptions { instructions: args.system.clone(), context: args.context.clone(), ..Default::default() };
-    let mut session = Session::new(&args.open()?, options)?;
+    let mut session = Session::new(&args.open()?, args.session_options())?;
     let stop = Stop::default();
     cancel_on_ctrl_c(&stop);
     let mut out = std::io::stdout().lock();

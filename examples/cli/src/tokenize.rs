@@ -5,7 +5,7 @@ use std::sync::Arc;
 use sprat::{Contents, MappedFile, SpecialTokens, Tokenizer};
 
 use crate::args::Args;
-use crate::failure::{Failure, io};
+use crate::failure::{Failure, io, print};
 
 /// Prints the ids of `--file`, separated by spaces.
 pub fn tokenize(args: &Args) -> Result<(), Failure> {
@@ -18,6 +18,5 @@ pub fn tokenize(args: &Args) -> Result<(), Failure> {
     let tokenizer = Tokenizer::from_gguf(&contents, model)?;
     let special = if args.special { SpecialTokens::Parse } else { SpecialTokens::AsText };
     let ids = tokenizer.encode(&text, special, !args.no_bos && tokenizer.adds_bos())?;
-    println!("{}", ids.iter().map(u32::to_string).collect::<Vec<_>>().join(" "));
-    Ok(())
+    print(&format!("{}\n", ids.iter().map(u32::to_string).collect::<Vec<_>>().join(" ")))
 }
