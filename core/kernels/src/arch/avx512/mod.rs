@@ -3,6 +3,7 @@
 use std::arch::x86_64::*;
 
 use crate::arch::avx2;
+use crate::arch::panel::Tile;
 use crate::format::Format;
 use crate::matmul::{MatmulFn, MatmulOps};
 
@@ -57,6 +58,19 @@ fn add_products(mut sum: __m512i, a: __m512i, b: __m512i) -> __m512i {
             options(pure, nomem, nostack, preserves_flags));
     }
     sum
+}
+
+/// Asks for the integers at `k` of the next `T` tokens. Long rows of activations, a power of two apart, crowd a few sets of
+/// the caches: without this, k = 8192 loses a tenth of its speed. Short rows need no help, and pay 3 % for it.
+#[inline]
+fn prefetch_next<const T: usize>(tile: &Tile, k: usize) {
+    if tile.q_stride <= 4096 {
+        return;
+    }
+    for t in T..2 * T {
+        // SAFETY: prefetching has no effect but on speed, whatever the address.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(tile.q.wrapping_add(t * tile.q_stride + k)) }
+    }
 }
 
 /// Loads a vector.

@@ -6,7 +6,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{add_products, load, mask, splat, splat_f32};
+use super::{add_products, load, mask, prefetch_next, splat, splat_f32};
 use crate::arch::avx2::unpack256::Side;
 use crate::arch::panel::Tile;
 
@@ -86,6 +86,9 @@ pub(crate) unsafe fn tile<S: Shape, const T: usize, const P: usize>(tile: &Tile)
                 std::array::from_fn(|p| tile.panel.add(p * tile.panel_stride + tile.side + b * layout.vectors() * 64));
             let q: [*const i8; T] = std::array::from_fn(|t| tile.q.add(t * tile.q_stride + b * 256));
             let sums: [*const u8; T] = std::array::from_fn(|t| tile.sums.add(t * tile.sums_stride + b * S::SUMS));
+            for line in 0..4 {
+                prefetch_next::<T>(tile, b * 256 + line * 64);
+            }
             let mut isum = [[_mm512_setzero_si512(); P]; T];
             for step in 0..256 / S::STEP {
                 let mut total = [[_mm512_setzero_si512(); P]; T];

@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{load, mask, splat, splat_f32};
+use super::{load, mask, prefetch_next, splat, splat_f32};
 use crate::arch::panel::Tile;
 
 /// Adds a tile's products to its outputs. `MIN`: the format has a minimum, and the sums are those of the activations as
@@ -25,6 +25,7 @@ pub(crate) unsafe fn tile<const MIN: bool, const T: usize, const P: usize>(tile:
         // SAFETY: block `b` of every token and panel is readable, as is its entry in the sums.
         unsafe {
             let sums: [*const u8; T] = std::array::from_fn(|t| tile.sums.add(t * tile.sums_stride + b * 4));
+            prefetch_next::<T>(tile, b * 32);
             let mut isum = [[_mm512_setzero_si512(); P]; T];
             if !MIN {
                 for (t, isum) in isum.iter_mut().enumerate() {
