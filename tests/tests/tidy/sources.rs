@@ -5,11 +5,15 @@ use super::{Source, none, sources};
 /// Where `unsafe` may stand: a file, or a folder when it ends in a slash. Each with the reason.
 const UNSAFE: &[(&str, &str)] = &[
     ("core/engine/src/backend/cpu/attention.rs", "workers write disjoint heads between barriers"),
+    ("core/engine/src/backend/cpu/attention_in.rs", "workers write disjoint heads between barriers"),
+    ("core/engine/src/backend/cpu/attention_out.rs", "workers write disjoint rows between barriers"),
     ("core/engine/src/backend/cpu/buffers.rs", "workers write disjoint parts of one buffer"),
+    ("core/engine/src/backend/cpu/feed_forward.rs", "workers write disjoint columns between barriers"),
     ("core/engine/src/backend/cpu/kv.rs", "workers fill disjoint rows of a page"),
-    ("core/engine/src/backend/cpu/pass.rs", "workers write disjoint rows between barriers"),
     ("core/engine/src/backend/cpu/pool.rs", "lends the caller's borrow to the workers while it waits"),
+    ("core/engine/src/backend/cpu/project.rs", "workers write disjoint rows between barriers"),
     ("core/engine/src/backend/cpu/shared.rs", "memory that several workers write"),
+    ("core/engine/src/backend/cpu/stream.rs", "workers write disjoint rows between barriers"),
     ("core/engine/src/file.rs", "maps the model file"),
     ("core/kernels/src/arch/avx2/", "loads and stores of vector instructions"),
     ("core/kernels/src/arch/avx512/", "loads and stores of vector instructions"),

@@ -3,12 +3,13 @@
 mod family;
 mod keys;
 mod rope;
+mod spec;
 
 use sprat_gguf::Contents;
 
-pub use family::Spec;
 use keys::Keys;
 pub use rope::{Rope, RopeConfig};
+pub use spec::Spec;
 
 use crate::error::Error;
 

@@ -1,12 +1,17 @@
 //! The stages on CPU cores.
 
 mod attention;
+mod attention_in;
+mod attention_out;
 mod buffers;
 mod cores;
+mod feed_forward;
 mod kv;
 mod pass;
 mod pool;
+mod project;
 mod shared;
+mod stream;
 
 pub use buffers::{Buffers, MAX_BATCH};
 pub use cores::default_workers;

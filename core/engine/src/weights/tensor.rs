@@ -1,0 +1,65 @@
+//! Tensors as byte ranges of the mapped file.
+
+use std::ops::Range;
+
+use sprat_kernels::Format;
+
+use crate::file::f32s;
+
+/// A matrix in the file, each row a whole number of blocks.
+#[derive(Clone, Debug)]
+pub struct Matrix {
+    /// Block format.
+    pub format: Format,
+    /// Outputs.
+    pub rows: usize,
+    pub(super) row_bytes: usize,
+    pub(super) start: usize,
+}
+
+impl Matrix {
+    /// The bytes of some rows.
+    pub fn rows<'a>(&self, file: &'a [u8], rows: Range<usize>) -> &'a [u8] {
+        &file[self.start + rows.start * self.row_bytes..self.start + rows.end * self.row_bytes]
+    }
+
+    /// Bytes of one row.
+    pub fn row_bytes(&self) -> usize {
+        self.row_bytes
+    }
+
+    /// Some rows as a matrix of their own, as in tensors that fuse several projections.
+    pub(super) fn part(&self, rows: Range<usize>) -> Self {
+        Self { rows: rows.len(), start: self.start + rows.start * self.row_bytes, ..self.clone() }
+    }
+}
+
+/// A vector of f32 in the file.
+#[derive(Clone, Debug)]
+pub struct Vector(pub(super) Range<usize>);
+
+impl Vector {
+    /// The values.
+    pub fn get<'a>(&self, file: &'a [u8]) -> &'a [f32] {
+        f32s(&file[self.0.clone()])
+    }
+
+    pub(super) fn part(&self, values: Range<usize>) -> Self {
+        Self(self.0.start + 4 * values.start..self.0.start + 4 * values.end)
+    }
+}
+
+/// A projection: rows and, in some families, a bias for each.
+#[derive(Clone, Debug)]
+pub struct Linear {
+    /// The rows.
+    pub matrix: Matrix,
+    /// `[rows]`.
+    pub bias: Option<Vector>,
+}
+
+impl Linear {
+    pub(super) fn part(&self, rows: Range<usize>) -> Self {
+        Self { matrix: self.matrix.part(rows.clone()), bias: self.bias.as_ref().map(|b| b.part(rows)) }
+    }
+}
