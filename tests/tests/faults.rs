@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use sprat::{
-    Context, ContextOptions, Error, GenerationOptions, Model, SamplerOptions, Session, SessionOptions, Source, Stop,
+    Context, ContextOptions, Error, GenerationOptions, Model, SamplerOptions, Session, SessionOptions, Source,
 };
 use sprat_gguf::{Contents, TensorKind, Writer};
 use sprat_tests::small::{Random, Small};
@@ -110,25 +110,25 @@ fn session(max_positions: usize) -> Session {
     Session::new(&model, SessionOptions { context, ..SessionOptions::default() }).expect("good options")
 }
 
-fn respond(session: &mut Session, prompt: &str, max_tokens: usize) -> Result<sprat::Reply, Error> {
+fn respond(session: &Session, prompt: &str, max_tokens: usize) -> Result<sprat::Reply, Error> {
     let options = GenerationOptions { max_tokens, sampler: SamplerOptions::greedy(), ..GenerationOptions::default() };
-    session.respond(prompt, &options, &Stop::default(), &mut |_| {})
+    session.respond(prompt, &options)
 }
 
 #[test]
 fn prompts_that_cannot_be_answered_are_errors_and_leave_the_session_usable() {
-    let mut session = session(64);
-    assert!(matches!(respond(&mut session, "", 4), Err(Error::EmptyPrompt)));
+    let session = session(64);
+    assert!(matches!(respond(&session, "", 4), Err(Error::EmptyPrompt)));
     let long = "x".repeat(200);
-    match respond(&mut session, &long, 4) {
+    match respond(&session, &long, 4) {
         Err(Error::ContextFull { used, limit }) => assert!(used > 200 && limit == 64, "{used} of {limit}"),
         other => panic!("{other:?}"),
     }
-    assert!(session.transcript().is_empty() && session.used() == 0);
+    assert!(session.transcript().is_empty() && session.tokens_used() == 0);
     // The reply runs into the end of the context: the turn is undone as well.
-    assert!(matches!(respond(&mut session, "hello", 500), Err(Error::ContextFull { .. })));
-    assert!(session.transcript().is_empty() && session.used() == 0);
-    let reply = respond(&mut session, "hello", 4).expect("there is room");
+    assert!(matches!(respond(&session, "hello", 500), Err(Error::ContextFull { .. })));
+    assert!(session.transcript().is_empty() && session.tokens_used() == 0);
+    let reply = respond(&session, "hello", 4).expect("there is room");
     assert_eq!((session.transcript().len(), reply.generated_tokens), (2, 4));
 }
 
@@ -142,34 +142,11 @@ fn bad_tokens_and_bad_options_are_errors() {
     assert_eq!(context.len(), 0);
     let options = ContextOptions { instruction_set: Some("abacus".to_owned()), ..ContextOptions::default() };
     assert!(matches!(Context::new(model, &options), Err(Error::InstructionSet { .. })));
-    let mut session = session(64);
+    let session = session(64);
     let mut options = GenerationOptions::default();
     options.sampler.temperature = f32::NAN;
-    let result = session.respond("hello", &options, &Stop::default(), &mut |_| {});
+    let result = session.respond("hello", &options);
     assert!(matches!(result, Err(Error::Options(_))), "{result:?}");
-}
-
-#[test]
-fn a_stopped_turn_leaves_the_session_as_it_was() {
-    let mut session = session(256);
-    respond(&mut session, "first", 5).expect("there is room");
-    let (turns, used) = (session.transcript().to_vec(), session.used());
-    let stop = Stop::default();
-    let mut pieces = 0;
-    let options =
-        GenerationOptions { max_tokens: 100, sampler: SamplerOptions::greedy(), ..GenerationOptions::default() };
-    let result = session.respond("second", &options, &stop, &mut |_| {
-        pieces += 1;
-        if pieces == 3 {
-            stop.stop();
-        }
-    });
-    assert!(matches!(result, Err(Error::Stopped)), "{result:?}");
-    assert_eq!((session.transcript(), session.used()), (turns.as_slice(), used));
-    let mut straight = self::session(256);
-    respond(&mut straight, "first", 5).expect("there is room");
-    let (a, b) = (respond(&mut session, "third", 5), respond(&mut straight, "third", 5));
-    assert_eq!(a.expect("there is room").text, b.expect("there is room").text);
 }
 
 #[test]

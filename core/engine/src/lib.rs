@@ -22,7 +22,10 @@ pub use error::Error;
 pub use file::{MappedFile, Source};
 pub use model::{Context, ContextOptions, Info, Model};
 pub use sampler::SamplerOptions;
-pub use session::{GenerationOptions, Memory, Reply, Session, SessionOptions, Stop, StopReason};
+pub use session::{
+    Event, GenerationOptions, Input, Memory, Partial, Reply, ReplyStream, Session, SessionOptions, StopReason,
+    ToolResult,
+};
 pub use sprat_gguf::Contents;
 pub use tokenizer::{SpecialTokens, Tokenizer};
 

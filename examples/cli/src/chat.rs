@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, IsTerminal};
 
-use sprat::{Error, Session, Stop, StopReason};
+use sprat::{Error, Event, Input, Session, StopReason};
 
 use crate::args::Args;
 use crate::failure::{Failure, print};
@@ -19,9 +19,8 @@ Ctrl-C       cancel the reply that is being written";
 /// Reads a line, answers it, until the input ends.
 pub fn chat(args: &Args) -> Result<(), Failure> {
     let model = args.open()?;
-    let mut session = Session::new(&model, args.session_options())?;
-    let stop = Stop::default();
-    cancel_on_ctrl_c(&stop);
+    let session = Session::new(&model, args.session_options())?;
+    cancel_on_ctrl_c(&session);
     let interactive = std::io::stdin().is_terminal();
     if interactive {
         print(&format!("{}: /help lists what else can be said\n", model.info().name))?;
@@ -41,37 +40,34 @@ pub fn chat(args: &Args) -> Result<(), Failure> {
             "" => {}
             "/quit" => return Ok(()),
             "/help" => print(&format!("{HELP}\n"))?,
-            "/undo" => print(if session.undo() { "undone\n" } else { "there is no turn to undo\n" })?,
-            "/tokens" => print(&format!("{} of {} tokens\n", session.used(), session.limit()))?,
+            "/undo" => print(if session.undo()?.is_some() { "undone\n" } else { "there is no turn to undo\n" })?,
+            "/tokens" => print(&format!("{} of {} tokens\n", session.tokens_used(), session.context_limit()))?,
             "/memory" => print(&format!("{}\n", session.memory()))?,
-            "/regenerate" => match session.undo_to_prompt() {
-                Some(prompt) => turn(&mut session, &prompt, args, &stop)?,
-                None => print("there is no turn to answer again\n")?,
-            },
-            prompt => turn(&mut session, prompt, args, &stop)?,
+            "/regenerate" => turn(&session, Input::Regenerate, args)?,
+            prompt => turn(&session, prompt.into(), args)?,
         }
     }
 }
 
-fn turn(session: &mut Session, prompt: &str, args: &Args, stop: &Stop) -> Result<(), Failure> {
-    let mut failed = None;
-    let reply = session.respond(prompt, &args.generation, stop, &mut |piece| {
-        if let Err(error) = print(piece) {
-            failed = Some(error);
-            stop.stop();
+fn turn(session: &Session, input: Input, args: &Args) -> Result<(), Failure> {
+    let events = match session.stream(input, &args.generation) {
+        Err(error @ Error::Transcript { .. }) => return print(&format!("({error})\n")),
+        events => events?,
+    };
+    for event in events {
+        match event {
+            Ok(Event::Text(piece) | Event::Thinking(piece)) => print(&piece)?,
+            Ok(Event::Done(reply)) if reply.stop == StopReason::MaxTokens => {
+                let n = reply.generated_tokens;
+                print(&format!("\n(the reply was cut off at {n} tokens: --max-tokens allows more)\n"))?;
+            }
+            Ok(Event::Done(_)) => print("\n")?,
+            // Without tools there are no calls.
+            Ok(Event::ToolCall(_) | Event::ToolCallFailed { .. }) => {}
+            Err(Error::Stopped) => print("\n(cancelled: the conversation is as before this turn)\n")?,
+            Err(error @ Error::ContextFull { .. }) => print(&format!("\n({error}; /undo makes room)\n"))?,
+            Err(error) => return Err(error.into()),
         }
-    });
-    if let Some(failure) = failed {
-        return Err(failure);
     }
-    match reply {
-        Ok(reply) if reply.stop == StopReason::MaxTokens => {
-            let n = reply.generated_tokens;
-            print(&format!("\n(the reply was cut off at {n} tokens: --max-tokens allows more)\n"))
-        }
-        Ok(_) => print("\n"),
-        Err(Error::Stopped) => print("\n(cancelled: the conversation is as before this turn)\n"),
-        Err(error @ Error::ContextFull { .. }) => print(&format!("\n({error}; /undo makes room)\n")),
-        Err(error) => Err(error.into()),
-    }
+    Ok(())
 }

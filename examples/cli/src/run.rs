@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use sprat::{Session, Stop};
+use sprat::{Event, Session};
 
 use crate::args::Args;
 use crate::failure::Failure;
@@ -10,36 +10,30 @@ use crate::failure::Failure;
 /// Prints the reply to the prompt as it comes.
 pub fn run(args: &Args) -> Result<(), Failure> {
     let Some(prompt) = &args.prompt else { return Err(Failure::Usage("run needs a PROMPT".to_owned())) };
-    let mut session = Session::new(&args.open()?, args.session_options())?;
-    let stop = Stop::default();
-    cancel_on_ctrl_c(&stop);
+    let session = Session::new(&args.open()?, args.session_options())?;
+    cancel_on_ctrl_c(&session);
     let mut out = std::io::stdout().lock();
-    let mut failed = None;
-    let reply = session.respond(prompt, &args.generation, &stop, &mut |piece| {
-        if let Err(error) = out.write_all(piece.as_bytes()).and_then(|()| out.flush()) {
-            failed = Some(error);
-            // Nobody reads on: no reason to compute on.
-            stop.stop();
+    let failed = |source| Failure::Io { what: "standard output".to_owned(), source };
+    for event in session.stream(prompt.as_str(), &args.generation)? {
+        match event {
+            // Where nobody reads on, the stream is dropped: no reason to compute on.
+            Ok(Event::Text(piece)) => out.write_all(piece.as_bytes()).and_then(|()| out.flush()).map_err(failed)?,
+            Ok(_) => {}
+            Err(sprat::Error::Stopped) => return Err(Failure::Cancelled),
+            Err(error) => return Err(error.into()),
         }
-    });
-    if let Some(source) = failed {
-        return Err(Failure::Io { what: "standard output".to_owned(), source });
     }
-    match reply {
-        Ok(_) => writeln!(out).map_err(|source| Failure::Io { what: "standard output".to_owned(), source }),
-        Err(sprat::Error::Stopped) => Err(Failure::Cancelled),
-        Err(error) => Err(error.into()),
-    }
+    writeln!(out).map_err(failed)
 }
 
-/// Makes Ctrl-C stop the turn that runs; without one running it ends the program.
-pub fn cancel_on_ctrl_c(stop: &Stop) {
-    let stop = stop.clone();
+/// Makes Ctrl-C stop the turn that runs; without one running, or pressed again before it has stopped, it ends the program.
+pub fn cancel_on_ctrl_c(session: &Session) {
+    let session = session.clone();
     let set = ctrlc::set_handler(move || {
-        if stop.is_stopped() || !stop.is_running() {
+        if session.is_stopping() || !session.is_responding() {
             std::process::exit(130);
         }
-        stop.stop();
+        session.stop();
     });
     if set.is_err() {
         eprintln!("sprat: Ctrl-C cannot be caught here; it will end the program");

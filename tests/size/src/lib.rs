@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sprat::{Error, GenerationOptions, Model, Session, SessionOptions, Stop};
+use sprat::{Error, GenerationOptions, Model, Session, SessionOptions};
 
 /// Holds a conversation with the model that `SPRAT_MODEL` names. Linked and measured, never called.
 // SAFETY: no other library in the process defines this name; it takes and returns nothing that could be misused.
@@ -13,9 +13,8 @@ pub extern "C" fn sprat_size() -> usize {
 
 fn converse() -> Result<usize, Error> {
     let model = Arc::new(Model::open(std::env::var_os("SPRAT_MODEL").unwrap_or_default())?);
-    let mut session = Session::new(&model, SessionOptions::default())?;
-    let mut seen = 0;
-    let reply =
-        session.respond("", &GenerationOptions::default(), &Stop::default(), &mut |piece| seen += piece.len())?;
-    Ok(seen + reply.text.len() + session.memory().kv)
+    let session = Session::new(&model, SessionOptions::default())?;
+    let events = session.fork()?.stream("", &GenerationOptions::default())?.next_batch()?;
+    let reply = session.respond("", &GenerationOptions::default())?;
+    Ok(events.len() + reply.text.len() + session.memory().kv)
 }

@@ -118,6 +118,18 @@ pub enum Error {
         /// How much.
         bytes: usize,
     },
+    /// A turn runs: one at a time, and nothing else changes the conversation meanwhile.
+    #[error("a turn is running")]
+    Busy,
+    /// The session or its model was closed.
+    #[error("closed")]
+    Closed,
+    /// What was asked for does not fit the messages there are.
+    #[error("the transcript does not allow this: {reason}")]
+    Transcript {
+        /// Why not.
+        reason: &'static str,
+    },
     /// The work was stopped on request.
     #[error("stopped")]
     Stopped,

@@ -30,6 +30,7 @@ pub struct ContextOptions {
 pub struct Context {
     model: Arc<Model>,
     isa: &'static Isa,
+    options: ContextOptions,
     threads: usize,
     max_positions: usize,
     cache: KvCache,
@@ -52,7 +53,8 @@ impl Context {
         let buffers = Buffers::new(&model.config, &model.weights, batch, threads);
         let max_positions = options.max_positions.unwrap_or(model.config.context_length);
         let logits = Shared::new(model.config.vocabulary);
-        Ok(Self { model, isa, threads, max_positions, cache: KvCache::default(), buffers, logits })
+        let options = options.clone();
+        Ok(Self { model, isa, options, threads, max_positions, cache: KvCache::default(), buffers, logits })
     }
 
     /// The model it runs.
@@ -98,6 +100,19 @@ impl Context {
     /// Forgets all positions from `len` on.
     pub fn truncate(&mut self, len: usize) {
         self.cache.truncate(len);
+    }
+
+    /// Goes back to `len` positions or fewer, and tells to how many.
+    pub fn rewind(&mut self, len: usize) -> usize {
+        self.truncate(len);
+        self.len()
+    }
+
+    /// A second sequence that begins as this one is. They share the cache until one of them writes there.
+    pub fn fork(&self) -> Result<Self, Error> {
+        let mut fork = Self::new(self.model.clone(), &self.options)?;
+        fork.restore(self.snapshot());
+        Ok(fork)
     }
 
     /// Appends `tokens` and returns the logits after the last, `[vocabulary]`. On an error the context is as before.

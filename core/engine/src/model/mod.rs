@@ -9,6 +9,7 @@ use sprat_gguf::Contents;
 
 pub use context::{Context, ContextOptions};
 
+pub(crate) use crate::backend::cpu::KvCache;
 use crate::chat::ChatTemplate;
 use crate::config::Config;
 use crate::error::Error;

@@ -28,10 +28,12 @@ pub struct GenerationOptions {
     pub sampler: SamplerOptions,
     /// Texts that end the reply; they are not part of it.
     pub stop: Vec<String>,
+    /// Whether a stop keeps what was written so far as the reply, instead of undoing the turn.
+    pub keep_partial: bool,
 }
 
 impl Default for GenerationOptions {
     fn default() -> Self {
-        Self { max_tokens: 512, sampler: SamplerOptions::default(), stop: Vec::new() }
+        Self { max_tokens: 512, sampler: SamplerOptions::default(), stop: Vec::new(), keep_partial: false }
     }
 }
