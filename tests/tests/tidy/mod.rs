@@ -39,7 +39,11 @@ fn sources() -> Vec<Source> {
             let path = entry.path();
             let name = entry.file_name();
             let kind = entry.file_type().expect("an entry of the repository has a type");
-            if kind.is_dir() && !SKIPPED.iter().any(|skipped| name == *skipped) {
+            // In a linked worktree `.git` is a file.
+            if SKIPPED.iter().any(|skipped| name == *skipped) {
+                continue;
+            }
+            if kind.is_dir() {
                 folders.push(path);
             } else if kind.is_file() {
                 // Models and pictures are not UTF-8, and no rule here speaks of them.
