@@ -17,10 +17,10 @@ import files
 
 sprat, small = sys.argv[1:3]
 failed = 0
-for architecture, kind in files.FILES:
+for family, kind in files.FILES:
     with tempfile.TemporaryDirectory() as folder:
         path, out = os.path.join(folder, "small.gguf"), os.path.join(folder, "logits")
-        subprocess.run([small, architecture, kind, path], check=True)
+        subprocess.run([small, family, kind, path], check=True)
         theirs = files.llama_cpp(path)
         for batch in (256, 7, 1):
             subprocess.run([sprat, "logits", "--model", path, "--tokens", ",".join(map(str, files.TOKENS)), "--out", out,
@@ -29,6 +29,6 @@ for architecture, kind in files.FILES:
             cosine, divergence = files.compare(ours, theirs)
             good = cosine >= 0.9999 if kind == "F16" else divergence <= 2.4e-2
             failed += not good
-            print(f"{'pass' if good else 'FAIL'} {architecture:6} {kind:5} batch {batch:3} cosine {cosine:.7f} KL {divergence:.2e}")
+            print(f"{'pass' if good else 'FAIL'} {family:13} {kind:5} batch {batch:3} cosine {cosine:.7f} KL {divergence:.2e}")
 print(f"{3 * len(files.FILES) - failed} passed, {failed} failed")
 sys.exit(failed > 0)

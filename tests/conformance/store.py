@@ -14,11 +14,11 @@ import files
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
-for architecture, kind in files.FILES:
+for family, kind in files.FILES:
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "small.gguf")
-        subprocess.run([sys.argv[1], architecture, kind, path], check=True)
+        subprocess.run([sys.argv[1], family, kind, path], check=True)
         logits = files.llama_cpp(path)
-    out = os.path.join(HERE, "..", "data", "llama_cpp", f"{architecture}-{kind}.f16")
+    out = os.path.join(HERE, "..", "data", "llama_cpp", f"{family}-{kind}.f16")
     logits.astype("<f2").tofile(out)
-    print(architecture, kind, "spread", logits.std())
+    print(family, kind, "spread", logits.std())

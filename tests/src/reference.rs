@@ -12,7 +12,7 @@ pub struct Reference<'a> {
 }
 
 impl<'a> Reference<'a> {
-    /// Over the bytes of a GGUF file of the families llama, qwen2 and qwen3.
+    /// Over the bytes of a GGUF file of one of the families in `families.rs`.
     pub fn new(contents: &'a Contents, bytes: &'a [u8]) -> Self {
         let architecture = contents.str("general.architecture").expect("a string").expect("present");
         Self { contents, bytes, architecture }
@@ -26,8 +26,8 @@ impl<'a> Reference<'a> {
         self.number(key).expect("present") as usize
     }
 
-    fn float(&self, key: &str, default: f32) -> f32 {
-        self.contents.f32(&format!("{}.{key}", self.architecture)).expect("a float").unwrap_or(default)
+    fn float(&self, key: &str) -> Option<f32> {
+        self.contents.f32(&format!("{}.{key}", self.architecture)).expect("a float")
     }
 
     /// A tensor as rows of f32.
@@ -60,64 +60,196 @@ impl<'a> Reference<'a> {
         x.iter().map(row).collect()
     }
 
-    /// Logits of every position, `[tokens][vocabulary]`.
-    pub fn logits(&self, tokens: &[u32]) -> Vec<Vec<f32>> {
-        let (layers, heads) = (self.size("block_count"), self.size("attention.head_count"));
+    fn norm(&self, x: &[f32], weight: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
+        let rms = self.float("attention.layer_norm_rms_epsilon");
+        let eps = rms.or(self.float("attention.layer_norm_epsilon")).expect("present");
+        let mean = if rms.is_some() { 0.0 } else { x.iter().sum::<f32>() / x.len() as f32 };
+        let x: Vec<f32> = x.iter().map(|x| x - mean).collect();
+        let scale = 1.0 / (dot(&x, &x) / x.len() as f32 + eps).sqrt();
+        let bias = |i: usize| bias.map_or(0.0, |b| b[i]);
+        x.iter().zip(weight).enumerate().map(|(i, (x, w))| x * scale * w + bias(i)).collect()
+    }
+
+    /// Every position normed by `name`, or as it is where the file has no such norm.
+    fn normed(&self, x: &[Vec<f32>], name: &str) -> Vec<Vec<f32>> {
+        let Some(weight) = self.vector(&format!("{name}.weight")) else { return x.to_vec() };
+        let bias = self.vector(&format!("{name}.bias"));
+        x.iter().map(|x| self.norm(x, &weight, bias.as_deref())).collect()
+    }
+
+    /// Whether a layer sees a window only.
+    fn windowed(&self, layer: usize) -> bool {
+        let period = match self.architecture {
+            "gemma2" => 2,
+            "gemma3" => 6,
+            "olmo2" | "cohere2" => 4,
+            _ => return false,
+        };
+        self.number("attention.sliding_window").is_some() && layer % period != period - 1
+    }
+
+    /// The angle of each pair at position 1, and a factor on their cos and sin; none where a layer does not rotate.
+    fn frequencies(&self, layer: usize, dims: usize) -> Option<(Vec<f64>, f64)> {
+        let window = self.windowed(layer);
+        match self.architecture {
+            "gpt2" => return None,
+            "smollm3" if layer % 4 == 3 => return None,
+            "cohere2" if !window => return None,
+            _ => {}
+        }
+        let number = |key: &str, default: f32| f64::from(self.float(key).unwrap_or(default));
+        let own = window && self.architecture == "gemma3";
+        let base = number(if own { "rope.freq_base_swa" } else { "rope.freq_base" }, 10000.0);
+        let stretched = !(window && matches!(self.architecture, "gemma3" | "olmo2"));
+        let factor = if stretched { number("rope.scaling.factor", 1.0) } else { 1.0 };
+        let context = self.size("context_length") as u64;
+        let trained = self.number("rope.scaling.original_context_length").unwrap_or(context);
+        let divisors = if context > trained { "rope_factors_long.weight" } else { "rope_factors_short.weight" };
+        let divisors = self.vector(divisors).unwrap_or(vec![1.0; dims / 2]);
+        let plain = |i: usize| base.powf(-2.0 * i as f64 / dims as f64) / f64::from(divisors[i]);
+        let mut magnitude = number("rope.scaling.attn_factor", 1.0);
+        let kind = self.contents.str(&format!("{}.rope.scaling.type", self.architecture)).expect("a string");
+        let (mut low, mut high) = (0.0, 0.0);
+        if kind == Some("yarn") && factor > 1.0 {
+            // The pair that turns `beta` times over the training's context.
+            let pair =
+                |beta: f64| dims as f64 * (trained as f64 / (beta * std::f64::consts::TAU)).ln() / (2.0 * base.ln());
+            low = pair(number("rope.scaling.yarn_beta_fast", 32.0)).floor().max(0.0);
+            high = pair(number("rope.scaling.yarn_beta_slow", 1.0)).ceil().min(dims as f64 - 1.0);
+            let multiplier = number("rope.scaling.yarn_log_multiplier", 0.0);
+            magnitude *= (1.0 + 0.1 * factor.ln()) / (1.0 + 0.1 * multiplier * factor.ln());
+        }
+        let yarn = |i: usize| 1.0 - ((i as f64 - low) / (high - low).max(0.001)).clamp(0.0, 1.0);
+        let keep = |i: usize| if kind == Some("yarn") { yarn(i) } else { 0.0 };
+        let stretch = |i: usize| plain(i) * (keep(i) + (1.0 - keep(i)) / factor);
+        Some(((0..dims / 2).map(stretch).collect(), magnitude))
+    }
+
+    /// Queries or keys `[tokens][heads][head_dim]`: normed and rotated.
+    fn heads(&self, mut rows: Vec<Vec<f32>>, layer: usize, name: &str, head_dim: usize) -> Vec<Vec<Vec<f32>>> {
+        let weight = self.tensor(&format!("blk.{layer}.{name}.weight"));
+        let whole = weight.as_ref().is_some_and(|w| w[0].len() == rows[0].len());
+        if whole {
+            rows = self.normed(&rows, &format!("blk.{layer}.{name}"));
+        }
+        let weight = weight.filter(|_| !whole);
+        let late = self.architecture == "hunyuan-dense";
+        let dims = self.number("rope.dimension_count").map_or(head_dim, |n| n as usize);
+        let frequencies = self.frequencies(layer, dims);
+        // Neighbours turn together, or values half a head apart.
+        let neighbours = ["llama", "mistral3", "granite", "smollm3", "cohere2"].contains(&self.architecture);
+        let head = |position: usize, number: usize, head: &[f32]| {
+            let norm = |head: &[f32]| match &weight {
+                Some(w) => self.norm(head, &w[number % w.len()], None),
+                None => head.to_vec(),
+            };
+            let mut head = if late { head.to_vec() } else { norm(head) };
+            if let Some((frequencies, magnitude)) = &frequencies {
+                rope(&mut head, position, frequencies, *magnitude, neighbours);
+            }
+            if late { norm(&head) } else { head }
+        };
+        let position = |(i, row): (usize, &Vec<f32>)| {
+            row.chunks(head_dim).enumerate().map(|(number, values)| head(i, number, values)).collect()
+        };
+        rows.iter().enumerate().map(position).collect()
+    }
+
+    /// Output of attention for every position.
+    fn attention(&self, x: &[Vec<f32>], layer: usize) -> Vec<Vec<f32>> {
+        let heads = self.size("attention.head_count");
         let kv_heads = self.number("attention.head_count_kv").map_or(heads, |n| n as usize);
         let head_dim =
             self.number("attention.key_length").map_or(self.size("embedding_length") / heads, |n| n as usize);
-        let eps = self.float("attention.layer_norm_rms_epsilon", 0.0);
-        let base = self.float("rope.freq_base", 10000.0);
-        let norm = |x: &[Vec<f32>], name: &str| -> Vec<Vec<f32>> {
-            let weight = self.vector(name).expect("present");
-            x.iter().map(|x| rms_norm(x, &weight, eps)).collect()
+        let name = |part: &str| format!("blk.{layer}.{part}");
+        let [q, k, v] = if self.contents.tensor(&name("attn_qkv.weight")).is_some() {
+            let fused = self.linear(x, &name("attn_qkv"));
+            let (k, v) = (heads * head_dim, (heads + kv_heads) * head_dim);
+            let part = |from: usize, to: usize| fused.iter().map(|row| row[from..to].to_vec()).collect::<Vec<_>>();
+            [part(0, k), part(k, v), part(v, v + kv_heads * head_dim)]
+        } else {
+            ["attn_q", "attn_k", "attn_v"].map(|part| self.linear(x, &name(part)))
         };
-
-        let embedding = self.tensor("token_embd.weight").expect("present");
-        let mut x: Vec<Vec<f32>> = tokens.iter().map(|&t| embedding[t as usize].clone()).collect();
-        for layer in 0..layers {
-            let name = |part: &str| format!("blk.{layer}.{part}");
-            // Attention.
-            let input = norm(&x, &name("attn_norm.weight"));
-            let split = |rows: Vec<Vec<f32>>, norm: Option<Vec<f32>>, rotate: bool| -> Vec<Vec<Vec<f32>>> {
-                let head = |position: usize, head: &[f32]| {
-                    let mut head = norm.as_ref().map_or(head.to_vec(), |w| rms_norm(head, w, eps));
-                    if rotate {
-                        rope(&mut head, position, base, self.architecture == "llama");
-                    }
-                    head
-                };
-                let position = |(i, row): (usize, &Vec<f32>)| row.chunks(head_dim).map(|h| head(i, h)).collect();
-                rows.iter().enumerate().map(position).collect()
-            };
-            let q = self.linear(&input, &name("attn_q"));
-            let q = split(q, self.vector(&name("attn_q_norm.weight")), true);
-            let k = self.linear(&input, &name("attn_k"));
-            let k = split(k, self.vector(&name("attn_k_norm.weight")), true);
-            let v = split(self.linear(&input, &name("attn_v")), None, false);
-            let attended: Vec<Vec<f32>> = (0..tokens.len())
-                .map(|i| {
-                    let head = |h: usize| {
-                        let kv = h / (heads / kv_heads);
-                        let score = |j: usize| dot(&q[i][h], &k[j][kv]) / (head_dim as f32).sqrt();
-                        let weights = softmax((0..=i).map(score).collect());
-                        let value = |d: usize| weights.iter().zip(&v).map(|(w, v)| w * v[kv][d]).sum();
-                        (0..v[0][kv].len()).map(value).collect::<Vec<f32>>()
-                    };
-                    (0..heads).flat_map(head).collect()
-                })
-                .collect();
-            add(&mut x, &self.linear(&attended, &name("attn_output")));
-            // Feed forward: down(silu(gate(x)) * up(x)).
-            let input = norm(&x, &name("ffn_norm.weight"));
-            let (gate, up) = (self.linear(&input, &name("ffn_gate")), self.linear(&input, &name("ffn_up")));
-            let product = |(g, u): (&Vec<f32>, &Vec<f32>)| g.iter().zip(u).map(|(g, u)| silu(*g) * u).collect();
-            let hidden: Vec<Vec<f32>> = gate.iter().zip(&up).map(product).collect();
-            add(&mut x, &self.linear(&hidden, &name("ffn_down")));
+        let mut q = self.heads(q, layer, "attn_q_norm", head_dim);
+        let k = self.heads(k, layer, "attn_k_norm", head_dim);
+        let v: Vec<Vec<&[f32]>> = v.iter().map(|row| row.chunks(head_dim).collect()).collect();
+        if let Some(temperature) = self.float("attention.temperature_scale") {
+            let step = self.size("rope.scaling.original_context_length");
+            for (i, heads) in q.iter_mut().enumerate() {
+                let factor = 1.0 + temperature * ((i / step) as f32 + 1.0).ln();
+                heads.iter_mut().flatten().for_each(|q| *q *= factor);
+            }
         }
-        let x = norm(&x, "output_norm.weight");
+        let scale = self.float("attention.scale").unwrap_or(1.0 / (head_dim as f32).sqrt());
+        let cap = self.float("attn_logit_softcapping");
+        let window = self.number("attention.sliding_window").filter(|_| self.windowed(layer));
+        let attended = |i: usize| {
+            let first = window.map_or(0, |window| (i + 1).saturating_sub(window as usize));
+            let head = |h: usize| {
+                let kv = h / (heads / kv_heads);
+                let score = |j: usize| soft_cap(dot(&q[i][h], &k[j][kv]) * scale, cap);
+                let weights = softmax((first..=i).map(score).collect());
+                let value = |d: usize| weights.iter().zip(&v[first..]).map(|(w, v)| w * v[kv][d]).sum();
+                (0..head_dim).map(value).collect::<Vec<f32>>()
+            };
+            (0..heads).flat_map(head).collect()
+        };
+        let attended: Vec<Vec<f32>> = (0..x.len()).map(attended).collect();
+        self.linear(&attended, &name("attn_output"))
+    }
+
+    /// Output of the feed-forward part for every position: `down(f(gate(x)) * up(x))`, or `down(f(up(x)))`.
+    fn feed_forward(&self, x: &[Vec<f32>], layer: usize) -> Vec<Vec<f32>> {
+        let name = |part: &str| format!("blk.{layer}.{part}");
+        let gelu_families = ["gemma2", "gemma3", "phi2", "gptneox", "gpt2"];
+        let f = if gelu_families.contains(&self.architecture) { gelu } else { silu };
+        let (up, width) = (self.linear(x, &name("ffn_up")), self.size("feed_forward_length"));
+        let gated = self.contents.tensor(&name("ffn_gate.weight")).is_some();
+        let gate = gated.then(|| self.linear(x, &name("ffn_gate")));
+        let product = |gate: &[f32], up: &[f32]| gate.iter().zip(up).map(|(g, u)| f(*g) * u).collect();
+        let hidden = |(i, up): (usize, &Vec<f32>)| match &gate {
+            Some(gate) => product(&gate[i], up),
+            None if up.len() == 2 * width => product(&up[..width], &up[width..]),
+            None => up.iter().map(|u| f(*u)).collect(),
+        };
+        let hidden: Vec<Vec<f32>> = up.iter().enumerate().map(hidden).collect();
+        self.linear(&hidden, &name("ffn_down"))
+    }
+
+    /// Logits of every position, `[tokens][vocabulary]`.
+    pub fn logits(&self, tokens: &[u32]) -> Vec<Vec<f32>> {
+        let embedding = self.tensor("token_embd.weight").expect("present");
+        let gemma = self.architecture.starts_with("gemma");
+        let scale = if gemma { (self.size("embedding_length") as f32).sqrt() } else { 1.0 };
+        let scale = scale * self.float("embedding_scale").unwrap_or(1.0);
+        let mut x: Vec<Vec<f32>> = tokens.iter().map(|&t| scaled(&embedding[t as usize], scale)).collect();
+        if let Some(positions) = self.tensor("position_embd.weight") {
+            add(&mut x, &positions, 1.0);
+        }
+        let residual = self.float("residual_scale").unwrap_or(1.0);
+        for layer in 0..self.size("block_count") {
+            let name = |part: &str| format!("blk.{layer}.{part}");
+            let input = self.normed(&x, &name("attn_norm"));
+            let attended = self.normed(&self.attention(&input, layer), &name("post_attention_norm"));
+            let own_norm = self.contents.tensor(&name("ffn_norm.weight")).is_some();
+            // Both parts read the same stream: through one norm, or through two.
+            let beside = match self.architecture {
+                "gptneox" => Some(self.normed(&x, &name("ffn_norm"))),
+                "phi2" | "stablelm" | "cohere2" if !own_norm => Some(input),
+                _ => None,
+            };
+            add(&mut x, &attended, residual);
+            let input = beside.unwrap_or_else(|| self.normed(&x, &name("ffn_norm")));
+            let made = self.normed(&self.feed_forward(&input, layer), &name("post_ffw_norm"));
+            add(&mut x, &made, residual);
+        }
+        let x = self.normed(&x, "output_norm");
         let head = if self.contents.tensor("output.weight").is_some() { "output" } else { "token_embd" };
-        self.linear(&x, head)
+        let scale = self.float("logit_scale").unwrap_or(1.0);
+        let scale = if self.architecture == "granite" { 1.0 / scale } else { scale };
+        let cap = self.float("final_logit_softcapping");
+        let logits = self.linear(&x, head);
+        logits.iter().map(|row| row.iter().map(|x| soft_cap(x * scale, cap)).collect()).collect()
     }
 }
 
@@ -125,13 +257,21 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
     a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>() as f32
 }
 
-fn add(x: &mut [Vec<f32>], y: &[Vec<f32>]) {
-    x.iter_mut().zip(y).for_each(|(x, y)| x.iter_mut().zip(y).for_each(|(x, y)| *x += y));
+fn add(x: &mut [Vec<f32>], y: &[Vec<f32>], scale: f32) {
+    x.iter_mut().zip(y).for_each(|(x, y)| x.iter_mut().zip(y).for_each(|(x, y)| *x += y * scale));
 }
 
-fn rms_norm(x: &[f32], weight: &[f32], eps: f32) -> Vec<f32> {
-    let scale = 1.0 / (dot(x, x) / x.len() as f32 + eps).sqrt();
-    x.iter().zip(weight).map(|(x, w)| x * scale * w).collect()
+fn scaled(x: &[f32], scale: f32) -> Vec<f32> {
+    x.iter().map(|x| x * scale).collect()
+}
+
+fn soft_cap(x: f32, cap: Option<f32>) -> f32 {
+    cap.map_or(x, |cap| cap * (x / cap).tanh())
+}
+
+/// The tanh form.
+fn gelu(x: f32) -> f32 {
+    0.5 * x * (1.0 + ((2.0 / std::f32::consts::PI).sqrt() * (x + 0.044715 * x.powi(3))).tanh())
 }
 
 fn silu(x: f32) -> f32 {
@@ -145,13 +285,12 @@ fn softmax(mut scores: Vec<f32>) -> Vec<f32> {
     scores.iter().map(|s| s / sum).collect()
 }
 
-/// Rotates pairs of a head: neighbours, or (halves) values half a head apart.
-fn rope(head: &mut [f32], position: usize, base: f32, neighbours: bool) {
-    let half = head.len() / 2;
-    for i in 0..half {
-        let angle = position as f64 * f64::from(base).powf(-(i as f64) / half as f64);
-        let (sin, cos) = (angle.sin() as f32, angle.cos() as f32);
-        let (a, b) = if neighbours { (2 * i, 2 * i + 1) } else { (i, i + half) };
+/// Rotates the first pairs of a head: neighbours, or values as far apart as there are pairs.
+fn rope(head: &mut [f32], position: usize, frequencies: &[f64], magnitude: f64, neighbours: bool) {
+    for (i, frequency) in frequencies.iter().enumerate() {
+        let angle = position as f64 * frequency;
+        let (sin, cos) = ((angle.sin() * magnitude) as f32, (angle.cos() * magnitude) as f32);
+        let (a, b) = if neighbours { (2 * i, 2 * i + 1) } else { (i, i + frequencies.len()) };
         (head[a], head[b]) = (head[a] * cos - head[b] * sin, head[a] * sin + head[b] * cos);
     }
 }

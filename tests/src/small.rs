@@ -1,4 +1,4 @@
-//! Small model files with random weights, made in memory: real shapes of three families, every block format.
+//! Small model files with random weights, made in memory: real shapes of some families, every block format.
 //!
 //! Quantized tensors are random blocks with sensible scales, not rounded weights: what a block means is defined by its
 //! bits alone, so any engine that reads the file must agree on it.
@@ -7,10 +7,12 @@ use std::path::PathBuf;
 
 use sprat_gguf::{TensorKind, Writer};
 
-/// The families that are made.
-pub const ARCHITECTURES: [&str; 3] = ["llama", "qwen2", "qwen3"];
+use crate::families::{Family, FeedForward, HeadNorm, Key, family};
+
 /// Width of the residual stream: one block of the K-formats.
 pub const DIM: usize = 256;
+/// Query heads.
+const HEADS: usize = 4;
 /// Width of the feed-forward part.
 pub const FEED_FORWARD: usize = 512;
 /// Size of the vocabulary.
@@ -21,8 +23,8 @@ pub const CONTEXT: usize = 512;
 /// A file to be made.
 #[derive(Clone, Copy, Debug)]
 pub struct Small {
-    /// One of [`ARCHITECTURES`].
-    pub architecture: &'static str,
+    /// What it holds.
+    pub family: &'static Family,
     /// Format of the matrices.
     pub kind: TensorKind,
     /// Layers.
@@ -32,61 +34,20 @@ pub struct Small {
 }
 
 impl Small {
-    /// Two layers in a format.
-    pub fn new(architecture: &'static str, kind: TensorKind) -> Self {
-        Self { architecture, kind, layers: 2, seed: 1 }
+    /// A family by its name, in a format.
+    pub fn new(name: &str, kind: TensorKind) -> Self {
+        let family = family(name);
+        Self { family, kind, layers: family.layers, seed: 1 }
     }
 
     /// The same for the same arguments on every machine.
     pub fn bytes(&self) -> Vec<u8> {
-        let mut tensors: Vec<(String, Vec<u64>, TensorKind, Vec<u8>)> = Vec::new();
-        let mut random = Random(self.seed);
-        let mut matrix = |name: String, rows: usize, cols: usize, gain: f32, random: &mut Random| {
-            let scale = gain / (cols as f32).sqrt();
-            let data = (0..rows).flat_map(|_| random.row(self.kind, cols, scale)).collect();
-            tensors.push((name, vec![cols as u64, rows as u64], self.kind, data));
-        };
-        let (heads, kv_heads) = (4, 2);
-        let head_dim = if self.architecture == "qwen3" { 128 } else { 64 };
-        let (q, kv) = (heads * head_dim, kv_heads * head_dim);
-        matrix("token_embd.weight".into(), VOCABULARY, DIM, 4.0, &mut random);
-        let tied = self.architecture != "llama";
-        if !tied {
-            matrix("output.weight".into(), VOCABULARY, DIM, 2.5, &mut random);
-        }
-        for i in 0..self.layers {
-            let parts = [("attn_q", q, DIM, 1.5), ("attn_k", kv, DIM, 1.5), ("attn_v", kv, DIM, 1.0)];
-            let rest = [
-                ("attn_output", DIM, q, 1.0),
-                ("ffn_gate", FEED_FORWARD, DIM, 1.0),
-                ("ffn_up", FEED_FORWARD, DIM, 1.0),
-                ("ffn_down", DIM, FEED_FORWARD, 1.0),
-            ];
-            for (name, rows, cols, gain) in parts.into_iter().chain(rest) {
-                matrix(format!("blk.{i}.{name}.weight"), rows, cols, gain, &mut random);
-            }
-        }
-        let mut vector = |name: String, len: usize, mean: f32| {
-            let values: Vec<u8> = (0..len).flat_map(|_| (mean + 0.1 * random.normal()).to_le_bytes()).collect();
-            tensors.push((name, vec![len as u64], TensorKind::F32, values));
-        };
-        vector("output_norm.weight".into(), DIM, 1.0);
-        for i in 0..self.layers {
-            vector(format!("blk.{i}.attn_norm.weight"), DIM, 1.0);
-            vector(format!("blk.{i}.ffn_norm.weight"), DIM, 1.0);
-            if self.architecture == "qwen2" {
-                vector(format!("blk.{i}.attn_q.bias"), q, 0.0);
-                vector(format!("blk.{i}.attn_k.bias"), kv, 0.0);
-                vector(format!("blk.{i}.attn_v.bias"), kv, 0.0);
-            }
-            if self.architecture == "qwen3" {
-                vector(format!("blk.{i}.attn_q_norm.weight"), head_dim, 1.4);
-                vector(format!("blk.{i}.attn_k_norm.weight"), head_dim, 1.4);
-            }
-        }
-        let mut writer = Writer::new(self.architecture);
-        self.metadata(&mut writer, heads, kv_heads, head_dim);
-        for (name, shape, kind, data) in &tensors {
+        let mut file = File { small: *self, random: Random(self.seed), tensors: Vec::new() };
+        file.matrices();
+        file.vectors();
+        let mut writer = Writer::new(self.family.architecture);
+        self.metadata(&mut writer);
+        for (name, shape, kind, data) in &file.tensors {
             writer.tensor(name, shape, *kind, data);
         }
         let mut bytes = Vec::new();
@@ -94,33 +55,43 @@ impl Small {
         bytes
     }
 
-    fn metadata(&self, writer: &mut Writer<'_>, heads: usize, kv_heads: usize, head_dim: usize) {
-        let key = |name: &str| format!("{}.{name}", self.architecture);
+    fn metadata(&self, writer: &mut Writer<'_>) {
+        let Family { kv_heads, head_dim, rotary, layer_norm, keys, architecture, .. } = *self.family;
+        let key = |name: &str| format!("{architecture}.{name}");
         writer.str("general.name", "small random model");
         let sizes = [
             ("context_length", CONTEXT),
             ("embedding_length", DIM),
             ("block_count", self.layers),
             ("feed_forward_length", FEED_FORWARD),
-            ("attention.head_count", heads),
+            ("attention.head_count", HEADS),
             ("attention.head_count_kv", kv_heads),
             ("attention.key_length", head_dim),
             ("attention.value_length", head_dim),
-            ("rope.dimension_count", head_dim),
+            ("rope.dimension_count", rotary),
             ("vocab_size", VOCABULARY),
         ];
         for (name, size) in sizes {
             writer.u32(&key(name), size as u32);
         }
-        writer.f32(&key("attention.layer_norm_rms_epsilon"), 1e-5);
+        let norm = if layer_norm.is_some() { "" } else { "rms_" };
+        writer.f32(&key(&format!("attention.layer_norm_{norm}epsilon")), 1e-5);
         writer.f32(&key("rope.freq_base"), 10000.0);
+        for (name, value) in keys {
+            match value {
+                Key::Count(value) => writer.u32(&key(name), *value),
+                Key::Number(value) => writer.f32(&key(name), *value),
+                Key::Switch(value) => writer.bool(&key(name), *value),
+                Key::Word(value) => writer.str(&key(name), value),
+            };
+        }
         vocabulary(writer);
     }
 
     /// The file in the system's folder for temporary files, written once per process and content.
     pub fn path(&self) -> PathBuf {
-        let Self { architecture, kind, layers, seed } = self;
-        let name = format!("sprat-{}-{architecture}-{kind:?}-{layers}-{seed}.gguf", std::process::id());
+        let Self { family: Family { name: family, .. }, kind, layers, seed } = self;
+        let name = format!("sprat-{}-{family}-{kind:?}-{layers}-{seed}.gguf", std::process::id());
         let path = std::env::temp_dir().join(name);
         if !path.exists() {
             // Tests run side by side: a rename is seen whole or not at all.
@@ -129,6 +100,108 @@ impl Small {
             std::fs::write(&part, self.bytes()).and_then(|()| std::fs::rename(&part, &path)).expect("temporary file");
         }
         path
+    }
+}
+
+/// The tensors of a file while they are made.
+struct File {
+    small: Small,
+    random: Random,
+    tensors: Vec<(String, Vec<u64>, TensorKind, Vec<u8>)>,
+}
+
+impl File {
+    fn matrix(&mut self, name: String, rows: usize, cols: usize, gain: f32) {
+        let (kind, scale) = (self.small.kind, gain / (cols as f32).sqrt());
+        let data = (0..rows).flat_map(|_| self.random.row(kind, cols, scale)).collect();
+        self.tensors.push((name, vec![cols as u64, rows as u64], kind, data));
+    }
+
+    fn values(&mut self, name: String, shape: &[usize], mean: f32) {
+        let random = &mut self.random;
+        let value = |_| (mean + 0.1 * random.normal()).to_le_bytes();
+        let data = (0..shape.iter().product::<usize>()).flat_map(value).collect();
+        let shape = shape.iter().rev().map(|&n| n as u64).collect();
+        self.tensors.push((name, shape, TensorKind::F32, data));
+    }
+
+    fn matrices(&mut self) {
+        let Family { kv_heads, head_dim, tied, fused, feed_forward, positions, .. } = *self.small.family;
+        let (q, kv) = (HEADS * head_dim, kv_heads * head_dim);
+        self.matrix("token_embd.weight".into(), VOCABULARY, DIM, 4.0);
+        if positions {
+            self.matrix("position_embd.weight".into(), CONTEXT, DIM, 2.0);
+        }
+        if !tied {
+            self.matrix("output.weight".into(), VOCABULARY, DIM, 2.5);
+        }
+        for i in 0..self.small.layers {
+            let projections: &[_] = if fused {
+                &[("attn_qkv", q + 2 * kv, 1.5)]
+            } else {
+                &[("attn_q", q, 1.5), ("attn_k", kv, 1.5), ("attn_v", kv, 1.0)]
+            };
+            let up = if feed_forward == FeedForward::Fused { 2 * FEED_FORWARD } else { FEED_FORWARD };
+            let gate = Some(("ffn_gate", FEED_FORWARD, DIM)).filter(|_| feed_forward == FeedForward::Gated);
+            let rest =
+                [Some(("attn_output", DIM, q)), gate, Some(("ffn_up", up, DIM)), Some(("ffn_down", DIM, FEED_FORWARD))];
+            for &(name, rows, gain) in projections {
+                self.matrix(format!("blk.{i}.{name}.weight"), rows, DIM, gain);
+            }
+            for (name, rows, cols) in rest.into_iter().flatten() {
+                self.matrix(format!("blk.{i}.{name}.weight"), rows, cols, 1.0);
+            }
+        }
+    }
+
+    fn vectors(&mut self) {
+        let Family { kv_heads, head_dim, layer_norm, norms, bias, head_norm, long_rope, rotary, .. } =
+            *self.small.family;
+        let norm_bias = layer_norm == Some(true);
+        let (q, kv) = (HEADS * head_dim, kv_heads * head_dim);
+        self.norm("output_norm".into(), norm_bias);
+        for i in 0..self.small.layers {
+            for name in norms {
+                self.norm(format!("blk.{i}.{name}"), norm_bias);
+            }
+            let biased = [
+                ('f', "attn_qkv", q + 2 * kv),
+                ('q', "attn_q", q),
+                ('k', "attn_k", kv),
+                ('v', "attn_v", kv),
+                ('o', "attn_output", DIM),
+                ('u', "ffn_up", FEED_FORWARD),
+                ('d', "ffn_down", DIM),
+            ];
+            for (letter, name, rows) in biased {
+                if bias.contains(letter) {
+                    self.values(format!("blk.{i}.{name}.bias"), &[rows], 0.0);
+                }
+            }
+            for (name, heads) in [("attn_q_norm", HEADS), ("attn_k_norm", kv_heads)] {
+                let name = format!("blk.{i}.{name}.weight");
+                match head_norm {
+                    None => {}
+                    Some(HeadNorm::Shared) => self.values(name, &[head_dim], 1.4),
+                    Some(HeadNorm::Each) => self.values(name, &[heads, head_dim], 1.4),
+                    Some(HeadNorm::Whole) => self.values(name, &[heads * head_dim], 1.4),
+                }
+            }
+        }
+        if bias.contains('h') {
+            self.values("output.bias".into(), &[VOCABULARY], 0.0);
+        }
+        if long_rope {
+            self.values("rope_factors_short.weight".into(), &[rotary / 2], 1.3);
+            self.values("rope_factors_long.weight".into(), &[rotary / 2], 4.0);
+        }
+    }
+
+    fn norm(&mut self, name: String, bias: bool) {
+        self.values(format!("{name}.weight"), &[DIM], 1.0);
+        if bias {
+            self.values(format!("{name}.bias"), &[DIM], 0.0);
+        }
     }
 }
 

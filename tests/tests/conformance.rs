@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicBool;
 use half::f16;
 use sprat::{Context, ContextOptions, Model};
 use sprat_gguf::{Contents, TensorKind};
+use sprat_tests::families::{FAMILIES, Family};
 use sprat_tests::reference::Reference;
 use sprat_tests::small::{Small, VOCABULARY};
 use sprat_tests::{cosine, divergence};
@@ -15,8 +16,8 @@ fn tokens() -> Vec<u32> {
     (0..24).map(|i| ((i * 7919 + 13) % VOCABULARY) as u32).collect()
 }
 
-fn stored(architecture: &str, kind: TensorKind) -> Vec<Vec<f32>> {
-    let name = format!("data/llama_cpp/{architecture}-{kind}.f16");
+fn stored(family: &str, kind: TensorKind) -> Vec<Vec<f32>> {
+    let name = format!("data/llama_cpp/{family}-{kind}.f16");
     let bytes = std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).expect("stored logits");
     let values: Vec<f32> = bytes.as_chunks::<2>().0.iter().map(|b| f16::from_le_bytes(*b).to_f32()).collect();
     values.chunks_exact(VOCABULARY).map(<[f32]>::to_vec).collect()
@@ -36,9 +37,9 @@ fn ours(small: &Small) -> Vec<Vec<f32>> {
 
 #[test]
 fn f16_files_agree_with_llama_cpp() {
-    for architecture in ["llama", "qwen2", "qwen3"] {
-        let cosine = cosine(&ours(&Small::new(architecture, TensorKind::F16)), &stored(architecture, TensorKind::F16));
-        assert!(cosine >= 0.9999, "{architecture}: cosine {cosine}");
+    for Family { name, .. } in FAMILIES {
+        let cosine = cosine(&ours(&Small::new(name, TensorKind::F16)), &stored(name, TensorKind::F16));
+        assert!(cosine >= 0.9999, "{name}: cosine {cosine}");
     }
 }
 
@@ -56,14 +57,14 @@ fn quantized_files_lose_no_more_than_in_llama_cpp() {
     ];
     let llama = kinds.map(|kind| ("llama", kind));
     let qwen = ["qwen2", "qwen3"].into_iter().flat_map(|a| [(a, TensorKind::Q8_0), (a, TensorKind::Q4_K)]);
-    for (architecture, kind) in llama.into_iter().chain(qwen) {
-        let small = Small::new(architecture, kind);
+    for (family, kind) in llama.into_iter().chain(qwen) {
+        let small = Small::new(family, kind);
         let bytes = small.bytes();
         let contents = Contents::parse(&bytes, bytes.len() as u64).expect("valid");
         let exact = Reference::new(&contents, &bytes).logits(&tokens());
-        let (ours, theirs) = (divergence(&ours(&small), &exact), divergence(&stored(architecture, kind), &exact));
+        let (ours, theirs) = (divergence(&ours(&small), &exact), divergence(&stored(family, kind), &exact));
         // Both round activations to 8 bits, in their own ways: the mean over 24 positions scatters by some tens of percent.
-        assert!(ours <= 1.3 * theirs + 5e-4, "{architecture} {kind}: {ours:.2e}, llama.cpp {theirs:.2e}");
-        println!("{architecture} {kind}: divergence from exact arithmetic {ours:.2e}, llama.cpp's {theirs:.2e}");
+        assert!(ours <= 1.3 * theirs + 5e-4, "{family} {kind}: {ours:.2e}, llama.cpp {theirs:.2e}");
+        println!("{family} {kind}: divergence from exact arithmetic {ours:.2e}, llama.cpp's {theirs:.2e}");
     }
 }

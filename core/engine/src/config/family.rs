@@ -2,18 +2,154 @@
 
 use sprat_kernels::{Activation, Pairing};
 
-use super::spec::{NormKind, Spec};
+use super::spec::{Block, Cap, Factor, NormKind, NormNames, Rotation, Sizes, Spec, WindowRope, Windows};
 use crate::error::Error;
 
-const LLAMA: Spec =
-    Spec { name: "llama", norm: NormKind::Rms, pairing: Pairing::Adjacent, activation: Activation::Silu };
+/// Norms before each block, rotated neighbours, SiLU: what most families share.
+const LLAMA: Spec = Spec {
+    name: "llama",
+    norm: NormKind::Rms,
+    norms: NormNames::BEFORE,
+    block: Block::Sequential,
+    qk_norm_after_rope: false,
+    pairing: Pairing::Adjacent,
+    rotation: Rotation::All,
+    windows: None,
+    temperature: false,
+    activation: Activation::Silu,
+    embedding_scale: Factor::ONE,
+    residual_scale: Factor::ONE,
+    attention_scale: Factor::Fixed(Sizes::inverse_root_of_head),
+    logit_scale: Factor::ONE,
+    attention_cap: Cap::None,
+    logit_cap: Cap::None,
+};
+
+/// The same with halves of a head rotated against each other.
+const QWEN2: Spec = Spec { name: "qwen2", pairing: Pairing::Halves, ..LLAMA };
+
+const GEMMA: Spec = Spec {
+    name: "gemma",
+    activation: Activation::GeluTanh,
+    embedding_scale: Factor::Fixed(|s| (s.dim as f32).sqrt()),
+    ..QWEN2
+};
+
+/// Layer norms with bias, the feed-forward part beside attention where there is no norm for it, GELU.
+const FALCON: Spec = Spec {
+    name: "falcon",
+    norm: NormKind::Layer,
+    block: Block::ParallelWithoutNorm,
+    activation: Activation::GeluTanh,
+    ..QWEN2
+};
+
+const GRANITE: Spec = Spec {
+    name: "granite",
+    rotation: Rotation::BySwitch,
+    embedding_scale: key("embedding_scale", |_| 1.0),
+    residual_scale: key("residual_scale", |_| 1.0),
+    attention_scale: key("attention.scale", Sizes::inverse_root_of_head),
+    logit_scale: Factor::Key { key: "logit_scale", inverse: true, default: |_| 1.0 },
+    ..LLAMA
+};
+
+/// The defaults are those of the first files, which had no keys for them.
+const MINICPM: Spec = Spec {
+    name: "minicpm",
+    embedding_scale: key("embedding_scale", |_| 12.0),
+    residual_scale: key("residual_scale", |s| 1.4 / (s.layers as f32).sqrt()),
+    logit_scale: Factor::Key { key: "logit_scale", inverse: true, default: |s| 256.0 / s.dim as f32 },
+    ..LLAMA
+};
+
+/// Every second layer sees a window, of the width that the file states.
+const EVERY_SECOND: Windows =
+    Windows { period: 2, default_width: None, rope: WindowRope::Same, only_with_layers: None };
 
 /// Every family, in the order in which error messages list them.
 static FAMILIES: &[Spec] = &[
     LLAMA,
-    Spec { name: "qwen2", pairing: Pairing::Halves, ..LLAMA },
-    Spec { name: "qwen3", pairing: Pairing::Halves, ..LLAMA },
+    Spec { name: "mistral3", temperature: true, ..LLAMA },
+    QWEN2,
+    Spec { name: "qwen3", ..QWEN2 },
+    GEMMA,
+    Spec {
+        name: "gemma2",
+        norms: NormNames::AROUND,
+        windows: Some(Windows { default_width: Some(4096), ..EVERY_SECOND }),
+        attention_scale: Factor::Fixed(|s| gemma_scale(s, 46)),
+        attention_cap: Cap::Key { key: "attn_logit_softcapping", default: Some(50.0) },
+        logit_cap: Cap::Key { key: "final_logit_softcapping", default: Some(30.0) },
+        ..GEMMA
+    },
+    Spec {
+        name: "gemma3",
+        norms: NormNames::AROUND,
+        windows: Some(Windows { period: 6, rope: WindowRope::OwnBase, ..EVERY_SECOND }),
+        attention_scale: Factor::Fixed(|s| gemma_scale(s, 62)),
+        logit_cap: Cap::Key { key: "final_logit_softcapping", default: None },
+        ..GEMMA
+    },
+    Spec { name: "phi2", ..FALCON },
+    Spec { name: "phi3", ..QWEN2 },
+    Spec { name: "chatglm", ..LLAMA },
+    Spec { name: "glm4", norms: NormNames::AROUND, ..LLAMA },
+    Spec { name: "smollm3", rotation: Rotation::Except { period: 4 }, ..LLAMA },
+    GRANITE,
+    Spec {
+        name: "olmo2",
+        norms: NormNames::AFTER,
+        windows: Some(Windows { period: 4, rope: WindowRope::Plain, ..EVERY_SECOND }),
+        ..QWEN2
+    },
+    Spec { name: "stablelm", activation: Activation::Silu, ..FALCON },
+    Spec { name: "internlm2", ..LLAMA },
+    MINICPM,
+    Spec {
+        name: "exaone4",
+        norms: NormNames::AFTER,
+        windows: Some(Windows {
+            period: 4,
+            rope: WindowRope::Alone,
+            default_width: Some(4096),
+            only_with_layers: Some(64),
+        }),
+        ..QWEN2
+    },
+    Spec { name: "starcoder2", block: Block::Sequential, ..FALCON },
+    Spec {
+        name: "cohere2",
+        norm: NormKind::Layer,
+        block: Block::ParallelWithoutNorm,
+        windows: Some(Windows { period: 4, rope: WindowRope::Alone, ..EVERY_SECOND }),
+        logit_scale: key("logit_scale", |_| 1.0),
+        ..LLAMA
+    },
+    Spec { name: "ernie4_5", ..LLAMA },
+    Spec { name: "hunyuan-dense", qk_norm_after_rope: true, ..QWEN2 },
+    Spec {
+        name: "seed_oss",
+        norms: NormNames { before_feed_forward: Some("post_attention_norm"), ..NormNames::BEFORE },
+        ..QWEN2
+    },
+    FALCON,
+    Spec { name: "gptneox", block: Block::ParallelByKey, ..FALCON },
+    Spec { name: "gpt2", block: Block::Sequential, rotation: Rotation::None, ..FALCON },
 ];
+
+const fn key(key: &'static str, default: fn(&Sizes) -> f32) -> Factor {
+    Factor::Key { key, inverse: false, default }
+}
+
+/// The size of Gemma 2 and 3 with so many layers (27B) has a scale of its own.
+fn gemma_scale(sizes: &Sizes, layers_of_27b: usize) -> f32 {
+    if sizes.layers == layers_of_27b {
+        1.0 / ((sizes.dim / sizes.n_heads) as f32).sqrt()
+    } else {
+        sizes.inverse_root_of_head()
+    }
+}
 
 /// The family of an architecture name.
 pub fn find(name: &str) -> Result<&'static Spec, Error> {

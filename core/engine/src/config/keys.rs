@@ -5,6 +5,8 @@ use std::fmt::Display;
 use sprat_gguf::Contents;
 
 use super::rope::{RopeConfig, Scaling};
+use super::spec::{Cap, Factor, Sizes};
+use super::{Temperature, limits};
 use crate::error::Error;
 
 pub struct Keys<'a> {
@@ -40,10 +42,21 @@ impl<'a> Keys<'a> {
     }
 
     fn optional(&self, key: &str, limit: usize) -> Result<Option<usize>, Error> {
+        let count = self.count(key, limit)?;
+        self.require(key, 0, count != Some(0), "outside the accepted range")?;
+        Ok(count)
+    }
+
+    /// A count from 0 to `limit`.
+    pub fn count(&self, key: &str, limit: usize) -> Result<Option<usize>, Error> {
         let Some(value) = self.contents.u64(&self.full(key))? else { return Ok(None) };
-        let dimension = usize::try_from(value).ok().filter(|v| (1..=limit).contains(v));
-        self.require(key, value, dimension.is_some(), "outside the accepted range")?;
-        Ok(dimension)
+        let count = usize::try_from(value).ok().filter(|&count| count <= limit);
+        self.require(key, value, count.is_some(), "outside the accepted range")?;
+        Ok(count)
+    }
+
+    pub fn bool_or(&self, key: &str, default: bool) -> Result<bool, Error> {
+        Ok(self.contents.bool(&self.full(key))?.unwrap_or(default))
     }
 
     pub fn f32(&self, key: &str) -> Result<Option<f32>, Error> {
@@ -57,30 +70,67 @@ impl<'a> Keys<'a> {
         Ok(value)
     }
 
+    /// A factor that the family has.
+    pub fn factor(&self, factor: Factor, sizes: &Sizes) -> Result<f32, Error> {
+        match factor {
+            Factor::Fixed(factor) => Ok(factor(sizes)),
+            Factor::Key { key, inverse, default } => {
+                let Some(value) = self.f32(key)? else { return Ok(default(sizes)) };
+                self.require(key, value, value.is_finite() && value != 0.0, "not a usable factor")?;
+                Ok(if inverse { 1.0 / value } else { value })
+            }
+        }
+    }
+
+    /// A soft cap that the family has.
+    pub fn cap(&self, cap: Cap) -> Result<Option<f32>, Error> {
+        let Cap::Key { key, default } = cap else { return Ok(None) };
+        let Some(value) = self.f32(key)? else { return Ok(default) };
+        self.require(key, value, value.is_finite() && value >= 0.0, "not a usable cap")?;
+        // Files say 0 for none.
+        Ok(Some(value).filter(|&cap| cap > 0.0))
+    }
+
+    /// The temperature of queries, where the family and the file have one.
+    pub fn temperature(&self, of_family: bool, original_context: usize) -> Result<Option<Temperature>, Error> {
+        let key = "attention.temperature_scale";
+        let Some(scale) = self.f32(key)?.filter(|_| of_family) else { return Ok(None) };
+        self.require(key, scale, scale.is_finite(), "not a number")?;
+        Ok(Some(Temperature { scale: f64::from(scale), period: original_context }).filter(|t| t.scale != 0.0))
+    }
+
+    /// A base of rotary frequencies.
+    pub fn rope_base(&self, key: &str) -> Result<f64, Error> {
+        let base = self.positive_or(key, 10000.0)?;
+        self.require(key, base, base > 1.0, "not above 1")?;
+        Ok(base)
+    }
+
     /// The rotary embedding that `rope.*` describes.
     pub fn rope(&self, head_dim: usize, context_length: usize) -> Result<RopeConfig, Error> {
         let dims = self.dimension_or("rope.dimension_count", head_dim, head_dim)?;
         self.require("rope.dimension_count", dims, dims % 2 == 0, "values rotate in pairs")?;
-        let base = self.positive_or("rope.freq_base", 10000.0)?;
-        self.require("rope.freq_base", base, base > 1.0, "not above 1")?;
-        let factor = self.positive_or("rope.scaling.factor", 1.0)?;
+        let base = self.rope_base("rope.freq_base")?;
+        // The second key is that of the first files.
+        let factor = self.positive_or("rope.scaling.factor", self.positive_or("rope.scale_linear", 1.0)?)?;
+        let original_context =
+            self.dimension_or("rope.scaling.original_context_length", context_length, limits::CONTEXT)?;
         let kind = self.contents.str(&self.full("rope.scaling.type"))?.unwrap_or("linear");
         let scaling = match kind {
             "yarn" if factor > 1.0 => Scaling::Yarn {
                 factor,
-                original_context: self.positive_or("rope.scaling.original_context_length", context_length as f64)?,
                 beta_fast: self.positive_or("rope.scaling.yarn_beta_fast", 32.0)?,
                 beta_slow: self.positive_or("rope.scaling.yarn_beta_slow", 1.0)?,
                 log_multiplier: f64::from(self.f32("rope.scaling.yarn_log_multiplier")?.unwrap_or(0.0)),
             },
             "none" => Scaling::Linear { factor: 1.0 },
-            "linear" | "yarn" => Scaling::Linear { factor },
+            "linear" | "yarn" | "longrope" => Scaling::Linear { factor },
             other => {
                 let key = self.full("rope.scaling.type");
                 return Err(Error::BadKey { key, value: other.to_owned(), reason: "unknown kind of scaling" });
             }
         };
         let magnitude = self.positive_or("rope.scaling.attn_factor", 1.0)?;
-        Ok(RopeConfig { dims, base, scaling, magnitude })
+        Ok(RopeConfig { dims, base, scaling, original_context, magnitude })
     }
 }

@@ -2,16 +2,19 @@
 
 mod family;
 mod keys;
+mod layers;
 mod rope;
 mod spec;
 
 use sprat_gguf::Contents;
 
 use keys::Keys;
+pub use layers::LayerConfig;
 pub use rope::{Rope, RopeConfig};
-pub use spec::Spec;
+pub use spec::{Block, NormKind, Spec};
 
 use crate::error::Error;
+use spec::Sizes;
 
 /// Largest accepted value of each dimension: far above any model that fits a phone, small enough that products of
 /// two dimensions cannot overflow and that a lying file cannot ask for absurd buffers.
@@ -44,25 +47,38 @@ pub struct Config {
     pub layers: Vec<LayerConfig>,
     /// The distinct rotary embeddings; layers refer to them by index.
     pub ropes: Vec<RopeConfig>,
+    /// Factor on the embeddings.
+    pub embedding_scale: f32,
+    /// Factor on what each block adds to the residual stream.
+    pub residual_scale: f32,
     /// Factor on the scores of attention.
     pub attention_scale: f32,
+    /// Soft cap of the scores, after their scale.
+    pub attention_cap: Option<f32>,
+    /// Sharpens the queries of late positions.
+    pub temperature: Option<Temperature>,
+    /// Factor on the logits.
+    pub logit_scale: f32,
+    /// Soft cap of the logits, after their scale.
+    pub logit_cap: Option<f32>,
+    /// Whether attention and feed-forward part read the same stream, each through its own norm.
+    pub parallel: bool,
 }
 
-/// One layer's dimensions.
-#[derive(Clone, Debug)]
-pub struct LayerConfig {
-    /// Query heads.
-    pub n_heads: usize,
-    /// Key and value heads; divides `n_heads`.
-    pub n_kv_heads: usize,
-    /// Size of a query or key head; a multiple of 8.
-    pub head_dim: usize,
-    /// Size of a value head; a multiple of 8.
-    pub value_dim: usize,
-    /// How far back a query sees, itself included; none for all the way.
-    pub window: Option<usize>,
-    /// Index into [`Config::ropes`]; none where positions are not rotated.
-    pub rope: Option<usize>,
+/// Queries at position `p` are multiplied by `1 + scale * ln(floor(p / period) + 1)`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Temperature {
+    /// How much the logarithm counts.
+    pub scale: f64,
+    /// Positions of one step: the context length of the training.
+    pub period: usize,
+}
+
+impl Temperature {
+    /// The factor of a position.
+    pub fn at(&self, position: usize) -> f32 {
+        (1.0 + self.scale * sprat_kernels::math::ln((position / self.period) as f64 + 1.0)) as f32
+    }
 }
 
 impl Config {
@@ -87,12 +103,15 @@ impl Config {
             keys.require(key, value, value > 0 && value % 8 == 0, "head sizes are multiples of 8")?;
         }
         let vocabulary = vocabulary(contents)?;
-        let norm_eps = keys.f32("attention.layer_norm_rms_epsilon")?;
-        let norm_eps = norm_eps.ok_or_else(|| keys.missing("attention.layer_norm_rms_epsilon"))?;
-        keys.require("attention.layer_norm_rms_epsilon", norm_eps, (0.0..1.0).contains(&norm_eps), "not in 0..1")?;
+        let eps_key = spec.norm.eps_key();
+        let norm_eps = keys.f32(eps_key)?.ok_or_else(|| keys.missing(eps_key))?;
+        keys.require(eps_key, norm_eps, (0.0..1.0).contains(&norm_eps), "not in 0..1")?;
 
-        let rope = keys.rope(head_dim, context_length)?;
         let layer = LayerConfig { n_heads, n_kv_heads, head_dim, value_dim, window: None, rope: Some(0) };
+        let rope = keys.rope(head_dim, context_length)?;
+        let temperature = keys.temperature(spec.temperature, rope.original_context)?;
+        let (layers, ropes) = layers::plan(spec, &keys, &layer, n_layers, rope)?;
+        let sizes = Sizes { dim, layers: n_layers, n_heads, head_dim };
         Ok(Self {
             spec,
             dim,
@@ -100,9 +119,16 @@ impl Config {
             vocabulary,
             context_length,
             norm_eps,
-            layers: vec![layer; n_layers],
-            ropes: vec![rope],
-            attention_scale: 1.0 / (head_dim as f32).sqrt(),
+            layers,
+            ropes,
+            embedding_scale: keys.factor(spec.embedding_scale, &sizes)?,
+            residual_scale: keys.factor(spec.residual_scale, &sizes)?,
+            attention_scale: keys.factor(spec.attention_scale, &sizes)?,
+            attention_cap: keys.cap(spec.attention_cap)?,
+            temperature,
+            logit_scale: keys.factor(spec.logit_scale, &sizes)?,
+            logit_cap: keys.cap(spec.logit_cap)?,
+            parallel: spec.block == Block::ParallelByKey && keys.bool_or("use_parallel_residual", true)?,
         })
     }
 }

@@ -14,8 +14,6 @@ pub enum Scaling {
     Yarn {
         /// The divisor of low frequencies.
         factor: f64,
-        /// Context length of the training.
-        original_context: f64,
         /// Turns over the original context above which a frequency is kept.
         beta_fast: f64,
         /// Turns below which it is divided in full.
@@ -34,6 +32,8 @@ pub struct RopeConfig {
     pub base: f64,
     /// Stretching.
     pub scaling: Scaling,
+    /// Context length of the training.
+    pub original_context: usize,
     /// Factor on cos and sin besides YaRN's own.
     pub magnitude: f64,
 }
@@ -56,8 +56,9 @@ impl Rope {
         let mut magnitude = config.magnitude;
         match config.scaling {
             Scaling::Linear { factor } => frequencies.iter_mut().for_each(|f| *f /= factor),
-            Scaling::Yarn { factor, original_context, beta_fast, beta_slow, log_multiplier } => {
+            Scaling::Yarn { factor, beta_fast, beta_slow, log_multiplier } => {
                 let dims = config.dims as f64;
+                let original_context = config.original_context as f64;
                 // The pair that turns `beta` times over the original context.
                 let pair = |beta: f64| {
                     dims * math::ln(original_context / (beta * std::f64::consts::TAU)) / (2.0 * math::ln(config.base))
@@ -98,7 +99,13 @@ mod tests {
 
     #[test]
     fn plain_frequencies_are_powers_of_the_base() {
-        let config = RopeConfig { dims: 8, base: 10000.0, scaling: Scaling::Linear { factor: 1.0 }, magnitude: 1.0 };
+        let config = RopeConfig {
+            dims: 8,
+            base: 10000.0,
+            scaling: Scaling::Linear { factor: 1.0 },
+            original_context: 4096,
+            magnitude: 1.0,
+        };
         let rope = Rope::new(&config, None);
         for (f, expected) in rope.frequencies.iter().zip([1.0, 0.1, 0.01, 0.001]) {
             assert!((f / expected - 1.0).abs() < 1e-12, "{f} is not {expected}");
@@ -110,21 +117,21 @@ mod tests {
 
     #[test]
     fn linear_scaling_and_factors_divide() {
-        let config = RopeConfig { dims: 4, base: 10000.0, scaling: Scaling::Linear { factor: 4.0 }, magnitude: 1.0 };
+        let config = RopeConfig {
+            dims: 4,
+            base: 10000.0,
+            scaling: Scaling::Linear { factor: 4.0 },
+            original_context: 4096,
+            magnitude: 1.0,
+        };
         let rope = Rope::new(&config, Some(&[2.0, 1.0]));
         assert!((rope.frequencies[0] - 0.125).abs() < 1e-15 && (rope.frequencies[1] - 0.0025).abs() < 1e-15);
     }
 
     #[test]
     fn yarn_keeps_fast_pairs_and_divides_slow_ones() {
-        let scaling = Scaling::Yarn {
-            factor: 4.0,
-            original_context: 4096.0,
-            beta_fast: 32.0,
-            beta_slow: 1.0,
-            log_multiplier: 0.0,
-        };
-        let config = RopeConfig { dims: 128, base: 10000.0, scaling, magnitude: 1.0 };
+        let scaling = Scaling::Yarn { factor: 4.0, beta_fast: 32.0, beta_slow: 1.0, log_multiplier: 0.0 };
+        let config = RopeConfig { dims: 128, base: 10000.0, scaling, original_context: 4096, magnitude: 1.0 };
         let rope = Rope::new(&config, None);
         assert_eq!(rope.frequencies[0], 1.0);
         let slowest = math::pow(10000.0, -63.0 / 64.0);

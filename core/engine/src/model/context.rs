@@ -7,6 +7,7 @@ use sprat_kernels::Isa;
 
 use super::{Model, transformer};
 use crate::backend::cpu::{Buffers, KvCache, MAX_BATCH, Pass, Pool, Shared, Work, Worker, default_workers};
+use crate::config::Rope;
 use crate::error::Error;
 
 /// Logits held at once when all are asked for: 32 MB of f32.
@@ -35,6 +36,7 @@ pub struct Context {
     max_positions: usize,
     cache: KvCache,
     buffers: Buffers,
+    ropes: Vec<Rope>,
     logits: Shared<f32>, // [rows, vocabulary]
 }
 
@@ -51,10 +53,16 @@ impl Context {
         let threads = options.threads.unwrap_or_else(default_workers).max(1);
         let batch = options.batch.unwrap_or(MAX_BATCH).clamp(1, MAX_BATCH);
         let buffers = Buffers::new(&model.config, &model.weights, batch, threads);
-        let max_positions = options.max_positions.unwrap_or(model.config.context_length);
+        let trained = model.config.context_length;
+        let mut max_positions = options.max_positions.unwrap_or(trained);
+        if model.weights.position_embedding.is_some() {
+            // Beyond these there are no embeddings to look up.
+            max_positions = max_positions.min(trained);
+        }
+        let ropes = model.weights.ropes(&model.config, max_positions, model.file.bytes());
         let logits = Shared::new(model.config.vocabulary);
         let options = options.clone();
-        Ok(Self { model, isa, options, threads, max_positions, cache: KvCache::default(), buffers, logits })
+        Ok(Self { model, isa, options, threads, max_positions, cache: KvCache::default(), buffers, ropes, logits })
     }
 
     /// The model it runs.
@@ -181,6 +189,7 @@ impl Context {
             isa: self.isa,
             config: &model.config,
             weights: &model.weights,
+            ropes: &self.ropes,
             file: model.file.bytes(),
             tokens,
             wanted,

@@ -45,7 +45,7 @@ impl Model {
         let file = Arc::new(MappedFile::open(source.into())?);
         let contents = Contents::parse(file.bytes(), file.bytes().len() as u64)?;
         let config = Config::read(&contents)?;
-        let weights = Weights::load(&contents, &config, file.bytes())?;
+        let weights = Weights::load(&contents, &config)?;
         let tokenizer = Tokenizer::from_gguf(&contents, file.clone())?;
         let name = contents.str("general.name")?.unwrap_or_default().to_owned();
         let (origin, template) = match contents.str("tokenizer.chat_template")? {

@@ -3,6 +3,7 @@
 use sprat_gguf::{Contents, Tensor};
 use sprat_kernels::Format;
 
+use super::norm::{HeadNorm, Norm};
 use super::tensor::{Linear, Matrix, Vector};
 use crate::error::Error;
 
@@ -14,6 +15,17 @@ pub struct Tensors<'a> {
 impl Tensors<'_> {
     fn find(&self, name: &str) -> Result<&Tensor, Error> {
         self.contents.tensor(name).ok_or_else(|| Error::MissingTensor { name: name.to_owned() })
+    }
+
+    /// Whether the file has the weights of `name`.
+    pub fn has(&self, name: &str) -> bool {
+        self.contents.tensor(&format!("{name}.weight")).is_some()
+    }
+
+    /// Rows of the matrix `name`, if the file has it.
+    pub fn rows(&self, name: &str) -> Option<usize> {
+        let tensor = self.contents.tensor(&format!("{name}.weight"))?;
+        usize::try_from(*tensor.shape.get(1)?).ok()
     }
 
     fn shape_is(tensor: &Tensor, expected: &[usize]) -> Result<(), Error> {
@@ -40,8 +52,13 @@ impl Tensors<'_> {
     }
 
     pub fn vector(&self, name: &str, len: usize) -> Result<Vector, Error> {
+        self.values(name, &[len])
+    }
+
+    /// All values of a float tensor.
+    fn values(&self, name: &str, shape: &[usize]) -> Result<Vector, Error> {
         let tensor = self.find(name)?;
-        Self::shape_is(tensor, &[len])?;
+        Self::shape_is(tensor, shape)?;
         let range = tensor.range.start as usize..tensor.range.end as usize;
         if tensor.kind.to_string() != "F32" || range.start % 4 != 0 {
             return Err(Error::TensorType { name: name.to_owned(), kind: tensor.kind.to_string() });
@@ -58,8 +75,33 @@ impl Tensors<'_> {
         Ok(Linear { matrix, bias: self.optional_vector(&format!("{name}.bias"), rows)? })
     }
 
+    pub fn optional_matrix(&self, name: &str, rows: usize, cols: usize) -> Result<Option<Matrix>, Error> {
+        self.contents.tensor(name).map(|_| self.matrix(name, rows, cols)).transpose()
+    }
+
     pub fn optional_linear(&self, name: &str, rows: usize, cols: usize) -> Result<Option<Linear>, Error> {
         self.contents.tensor(&format!("{name}.weight")).map(|_| self.linear(name, rows, cols)).transpose()
+    }
+
+    pub fn norm(&self, name: &str, len: usize) -> Result<Norm, Error> {
+        let weight = self.vector(&format!("{name}.weight"), len)?;
+        Ok(Norm { weight, bias: self.optional_vector(&format!("{name}.bias"), len)? })
+    }
+
+    /// A norm of queries or keys, of the kind that its shape shows.
+    pub fn optional_head_norm(&self, name: &str, heads: usize, head_dim: usize) -> Result<Option<HeadNorm>, Error> {
+        let weight = format!("{name}.weight");
+        let Some(tensor) = self.contents.tensor(&weight) else { return Ok(None) };
+        let wide = |n: usize| tensor.shape.first() == Some(&(n as u64));
+        Ok(Some(if wide(heads * head_dim) && heads > 1 {
+            HeadNorm::Whole(self.norm(name, heads * head_dim)?)
+        } else if tensor.shape.len() == 1 || heads == 1 {
+            HeadNorm::Shared(self.norm(name, head_dim)?)
+        } else {
+            let all = self.values(&weight, &[heads, head_dim])?;
+            let part = |head| all.part(head * head_dim..(head + 1) * head_dim);
+            HeadNorm::Each((0..heads).map(|head| Norm { weight: part(head), bias: None }).collect())
+        }))
     }
 }
 

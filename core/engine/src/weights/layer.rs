@@ -1,31 +1,52 @@
 //! The tensors of one layer.
 
 use super::find::Tensors;
-use super::tensor::{Linear, Vector};
-use crate::config::{Config, LayerConfig};
+use super::norm::{HeadNorm, Norm};
+use super::tensor::Linear;
+use crate::config::{Block, Config, LayerConfig};
 use crate::error::Error;
 
 /// One layer's tensors.
 #[derive(Debug)]
 pub struct Layer {
-    /// Norm before attention, `[dim]`.
-    pub attention_norm: Vector,
+    /// On the stream, before attention, `[dim]`.
+    pub attention_norm: Option<Norm>,
+    /// Attention.
+    pub attention: Attention,
+    /// On what attention puts out, `[dim]`.
+    pub attention_post_norm: Option<Norm>,
+    /// Whether the feed-forward part reads the stream without attention's output in it.
+    pub parallel: bool,
+    /// On the stream, before the feed-forward part, `[dim]`.
+    pub feed_forward_norm: Option<Norm>,
+    /// The feed-forward part.
+    pub feed_forward: FeedForward,
+    /// On what the feed-forward part puts out, `[dim]`.
+    pub feed_forward_post_norm: Option<Norm>,
+}
+
+/// Tensors of attention.
+#[derive(Debug)]
+pub struct Attention {
     /// Queries, `[n_heads * head_dim, dim]`.
     pub q: Linear,
     /// Keys, `[n_kv_heads * head_dim, dim]`.
     pub k: Linear,
     /// Values, `[n_kv_heads * value_dim, dim]`.
     pub v: Linear,
-    /// Norm of each query head, `[head_dim]`.
-    pub q_norm: Option<Vector>,
-    /// Norm of each key head, `[head_dim]`.
-    pub k_norm: Option<Vector>,
-    /// Output of attention, `[dim, n_heads * value_dim]`.
-    pub attention_out: Linear,
-    /// Norm before the feed-forward part, `[dim]`.
-    pub feed_forward_norm: Vector,
-    /// Gate, `[feed_forward, dim]`.
-    pub gate: Linear,
+    /// Norm of the queries.
+    pub q_norm: Option<HeadNorm>,
+    /// Norm of the keys.
+    pub k_norm: Option<HeadNorm>,
+    /// Output, `[dim, n_heads * value_dim]`.
+    pub out: Linear,
+}
+
+/// Tensors of a feed-forward part.
+#[derive(Debug)]
+pub struct FeedForward {
+    /// Gate, `[feed_forward, dim]`; none in a plain part, where `up` itself is activated.
+    pub gate: Option<Linear>,
     /// Up, `[feed_forward, dim]`.
     pub up: Linear,
     /// Down, `[dim, feed_forward]`.
@@ -36,7 +57,32 @@ impl Layer {
     /// Finds the tensors that `layer`, number `index` of `config`, asks for.
     pub fn find(tensors: &Tensors<'_>, index: usize, layer: &LayerConfig, config: &Config) -> Result<Self, Error> {
         let name = |part: &str| format!("blk.{index}.{part}");
-        let dim = config.dim;
+        let (dim, names) = (config.dim, &config.spec.norms);
+        let norm = |part: Option<&str>| part.map(|part| tensors.norm(&name(part), dim)).transpose();
+        let may_lack = config.spec.block == Block::ParallelWithoutNorm;
+        let own_norm = names.before_feed_forward.filter(|part| !may_lack || tensors.has(&name(part)));
+        // Without a norm of its own the feed-forward part reads what attention reads, unless that has a second one.
+        let parallel = config.parallel || may_lack && own_norm.is_none();
+        let second = Some("attn_norm_2").filter(|part| parallel && tensors.has(&name(part)));
+        Ok(Self {
+            attention_norm: norm(second.or(names.before_attention))?,
+            attention: Attention::find(tensors, &name, layer, dim)?,
+            attention_post_norm: norm(names.after_attention)?,
+            parallel,
+            feed_forward_norm: norm(own_norm.or(names.before_attention.filter(|_| parallel)))?,
+            feed_forward: FeedForward::find(tensors, &name, config)?,
+            feed_forward_post_norm: norm(names.after_feed_forward)?,
+        })
+    }
+}
+
+impl Attention {
+    fn find(
+        tensors: &Tensors<'_>,
+        name: &dyn Fn(&str) -> String,
+        layer: &LayerConfig,
+        dim: usize,
+    ) -> Result<Self, Error> {
         let (q, k) = (layer.n_heads * layer.head_dim, layer.n_kv_heads * layer.head_dim);
         let v = layer.n_kv_heads * layer.value_dim;
         let [q, k, v] = match tensors.optional_linear(&name("attn_qkv"), q + k + v, dim)? {
@@ -47,26 +93,34 @@ impl Layer {
                 tensors.linear(&name("attn_v"), v, dim)?,
             ],
         };
-        let f = config.feed_forward;
-        let (gate, up) = match tensors.optional_linear(&name("ffn_gate"), f, dim)? {
-            Some(gate) => (gate, tensors.linear(&name("ffn_up"), f, dim)?),
-            None => {
-                let fused = tensors.linear(&name("ffn_up"), 2 * f, dim)?;
-                (fused.part(0..f), fused.part(f..2 * f))
-            }
-        };
         Ok(Self {
-            attention_norm: tensors.vector(&name("attn_norm.weight"), dim)?,
             q,
             k,
             v,
-            q_norm: tensors.optional_vector(&name("attn_q_norm.weight"), layer.head_dim)?,
-            k_norm: tensors.optional_vector(&name("attn_k_norm.weight"), layer.head_dim)?,
-            attention_out: tensors.linear(&name("attn_output"), dim, layer.n_heads * layer.value_dim)?,
-            feed_forward_norm: tensors.vector(&name("ffn_norm.weight"), dim)?,
-            gate,
-            up,
-            down: tensors.linear(&name("ffn_down"), dim, f)?,
+            q_norm: tensors.optional_head_norm(&name("attn_q_norm"), layer.n_heads, layer.head_dim)?,
+            k_norm: tensors.optional_head_norm(&name("attn_k_norm"), layer.n_kv_heads, layer.head_dim)?,
+            out: tensors.linear(&name("attn_output"), dim, layer.n_heads * layer.value_dim)?,
         })
+    }
+}
+
+impl FeedForward {
+    fn find(tensors: &Tensors<'_>, name: &dyn Fn(&str) -> String, config: &Config) -> Result<Self, Error> {
+        let (dim, f) = (config.dim, config.feed_forward);
+        let up = name("ffn_up");
+        let (gate, up) = match tensors.optional_linear(&name("ffn_gate"), f, dim)? {
+            Some(gate) => (Some(gate), tensors.linear(&up, f, dim)?),
+            None if tensors.rows(&up) == Some(2 * f) => {
+                let fused = tensors.linear(&up, 2 * f, dim)?;
+                (Some(fused.part(0..f)), fused.part(f..2 * f))
+            }
+            None => (None, tensors.linear(&up, f, dim)?),
+        };
+        Ok(Self { gate, up, down: tensors.linear(&name("ffn_down"), dim, f)? })
+    }
+
+    /// Its projections.
+    pub fn linears(&self) -> impl Iterator<Item = &Linear> {
+        self.gate.iter().chain([&self.up, &self.down])
     }
 }

@@ -2,14 +2,16 @@
 
 mod find;
 mod layer;
+mod norm;
 mod tensor;
 
 use sprat_gguf::Contents;
 
-pub use layer::Layer;
+pub use layer::{Attention, FeedForward, Layer};
+pub use norm::{HeadNorm, Norm};
 pub use tensor::{Linear, Matrix, Vector};
 
-use crate::config::{Config, Rope};
+use crate::config::{Config, Rope, RopeConfig};
 use crate::error::Error;
 use find::Tensors;
 
@@ -18,19 +20,23 @@ use find::Tensors;
 pub struct Weights {
     /// Token embeddings, `[vocabulary, dim]`.
     pub embedding: Matrix,
+    /// Embeddings of positions, `[context_length, dim]`, in families that do not rotate.
+    pub position_embedding: Option<Matrix>,
     /// The layers.
     pub layers: Vec<Layer>,
     /// Last norm, `[dim]`.
-    pub output_norm: Vector,
+    pub output_norm: Norm,
     /// The head, `[vocabulary, dim]`; the embedding again where the file ties them.
     pub output: Linear,
-    /// One for each of [`Config::ropes`].
-    pub ropes: Vec<Rope>,
+    /// Divisors of the rotary frequencies, `[pairs]`.
+    rope_factors: Option<Vector>,
+    /// The same for contexts not longer than the model's training, and for longer ones.
+    short_and_long: Option<[Vector; 2]>,
 }
 
 impl Weights {
     /// Finds the tensors that `config` asks for.
-    pub fn load(contents: &Contents, config: &Config, file: &[u8]) -> Result<Self, Error> {
+    pub fn load(contents: &Contents, config: &Config) -> Result<Self, Error> {
         let tensors = Tensors { contents };
         let embedding = tensors.matrix("token_embd.weight", config.vocabulary, config.dim)?;
         let output = match tensors.optional_linear("output", config.vocabulary, config.dim)? {
@@ -39,26 +45,38 @@ impl Weights {
         };
         let layers = config.layers.iter().enumerate();
         let layers = layers.map(|(i, layer)| Layer::find(&tensors, i, layer, config)).collect::<Result<_, _>>()?;
-        let ropes = config.ropes.iter().map(|rope| {
-            let factors = tensors.optional_vector("rope_freqs.weight", rope.dims / 2)?;
-            Ok(Rope::new(rope, factors.as_ref().map(|f| f.get(file))))
-        });
+        let factors = |name: &str| tensors.optional_vector(name, config.ropes[0].dims / 2);
+        let short_and_long = factors("rope_factors_short.weight")?.zip(factors("rope_factors_long.weight")?);
         Ok(Self {
             embedding,
+            position_embedding: tensors.optional_matrix("position_embd.weight", config.context_length, config.dim)?,
             layers,
-            output_norm: tensors.vector("output_norm.weight", config.dim)?,
+            output_norm: tensors.norm("output_norm", config.dim)?,
             output,
-            ropes: ropes.collect::<Result<_, Error>>()?,
+            rope_factors: factors("rope_freqs.weight")?,
+            short_and_long: short_and_long.map(|(short, long)| [short, long]),
         })
+    }
+
+    /// The rotary embeddings of [`Config::ropes`] in a context of `positions`.
+    pub fn ropes(&self, config: &Config, positions: usize, file: &[u8]) -> Vec<Rope> {
+        let rope = |rope: &RopeConfig| {
+            // Contexts are padded to this before they are compared, as where these files come from (llama.cpp).
+            let long = positions.next_multiple_of(256) > rope.original_context;
+            let by_length = self.short_and_long.as_ref().map(|pair| &pair[usize::from(long)]);
+            let factors = self.rope_factors.as_ref().or(by_length);
+            Rope::new(rope, factors.map(|f| f.get(file)))
+        };
+        config.ropes.iter().map(rope).collect()
     }
 
     /// Every matrix that a token passes through, the head included.
     pub fn matrices(&self) -> impl Iterator<Item = &Matrix> {
-        let layers = self.layers.iter();
-        layers
-            .flat_map(|l| [&l.q, &l.k, &l.v, &l.attention_out, &l.gate, &l.up, &l.down])
-            .chain([&self.output])
-            .map(|l| &l.matrix)
+        let layers = self.layers.iter().flat_map(|layer| {
+            let attention = &layer.attention;
+            [&attention.q, &attention.k, &attention.v, &attention.out].into_iter().chain(layer.feed_forward.linears())
+        });
+        layers.chain([&self.output]).map(|l| &l.matrix)
     }
 
     /// Bytes of weights that one token reads.

@@ -139,8 +139,8 @@ fn attend_args<'a>(
     k: &'a [u16],
     v: &'a [u16],
 ) -> Attend<'a> {
-    let (dk, dv, scale) = (dims.head_dim, dims.value_dim, config.attention_scale);
-    Attend { q, ranges, format: KvFormat::F16, k, v, dk, dv, scale, soft_cap: None }
+    let (dk, dv, scale, soft_cap) = (dims.head_dim, dims.value_dim, config.attention_scale, config.attention_cap);
+    Attend { q, ranges, format: KvFormat::F16, k, v, dk, dv, scale, soft_cap }
 }
 
 /// The part of a page that a query at `position` sees when it sees from `first` on.

@@ -1,71 +1,172 @@
 //! Stage 1: what attention reads. Queries, keys and values of the normed stream, head by head.
 
+use super::buffers::Local;
 use super::kv::PAGE;
 use super::pass::{CHUNK_BYTES, Pass, Worker};
 use super::project::{Input, Target};
+use super::stream::Absorb;
 use crate::config::LayerConfig;
 use crate::error::Error;
-use crate::weights::Layer;
+use crate::weights::{Attention, HeadNorm, Linear};
 
 impl Worker<'_> {
     /// Stage 1: norm; queries, keys and values with bias, norm and rotation; keys and values into the cache.
     pub fn attention_in(&mut self, index: usize) -> Result<(), Error> {
         let (layer, dims) = (&self.pass.weights.layers[index], &self.pass.config.layers[index]);
-        self.absorb(index > 0, &layer.attention_norm)?;
+        let pending = self.of_layer_before(index);
+        self.absorb(&Absorb { pending, norm: layer.attention_norm.as_ref(), norm_first: false })?;
+        let layer = &layer.attention;
         let heads = dims.n_heads + 2 * dims.n_kv_heads;
         let head_bytes = layer.q.matrix.row_bytes() * dims.head_dim;
         let size = if self.single() { (CHUNK_BYTES / head_bytes).max(1) } else { 1 };
         while let Some(chunk) = self.team.chunk(heads, size) {
-            for head in chunk {
-                self.head(index, head, layer, dims);
+            for item in chunk {
+                self.head(index, Head::of(item, dims), layer, dims);
+            }
+        }
+        self.team.barrier()?;
+        // A norm over all heads at once waits for all of them: one more region for the families that have it.
+        let whole = |norm: &Option<HeadNorm>| matches!(norm, Some(HeadNorm::Whole(_)));
+        if whole(&layer.q_norm) || whole(&layer.k_norm) {
+            self.norm_whole(index, layer, dims)?;
+        }
+        Ok(())
+    }
+
+    /// Computes one head of all tokens.
+    fn head(&mut self, index: usize, head: Head, layer: &Attention, dims: &LayerConfig) {
+        let (linear, norm, size) = head.parts(layer, dims);
+        self.project(linear, head.index * size..(head.index + 1) * size, Input::Stream, Target::Out);
+        let Local { out, normed, .. } = &mut *self.local;
+        for (row, values) in self.rows.clone().zip(out.chunks_exact_mut(size)) {
+            if let Some(HeadNorm::Whole(_)) = norm {
+                let place = self.pass.unnormed(row, head, dims);
+                // SAFETY: this worker has the head in its chunk.
+                unsafe { self.pass.buffers.unnormed.get_mut(place..place + size) }.copy_from_slice(values);
+            } else {
+                self.pass.finish_head(index, head, row, values, &mut normed[..size]);
+            }
+        }
+    }
+
+    /// Norms queries and keys of whole tokens, which [`Self::head`] left unnormed.
+    fn norm_whole(&mut self, index: usize, layer: &Attention, dims: &LayerConfig) -> Result<(), Error> {
+        let buffers = self.pass.buffers;
+        let first = self.rows.start;
+        while let Some(chunk) = self.team.chunk(self.rows.len(), 1) {
+            for row in chunk.start + first..chunk.end + first {
+                let parts = [(Part::Query, &layer.q_norm, dims.n_heads), (Part::Key, &layer.k_norm, dims.n_kv_heads)];
+                for (part, norm, heads) in parts {
+                    let Some(HeadNorm::Whole(norm)) = norm else { continue };
+                    let (place, size) = (self.pass.unnormed(row, Head { part, index: 0 }, dims), dims.head_dim);
+                    let Local { normed, out, .. } = &mut *self.local;
+                    let normed = &mut normed[..heads * size];
+                    // SAFETY: the region before wrote the token's row, and nobody writes it in this one.
+                    self.pass.norm(norm, unsafe { buffers.unnormed.get(place..place + heads * size) }, normed);
+                    for (head, values) in normed.chunks_exact_mut(size).enumerate() {
+                        self.pass.finish_head(index, Head { part, index: head }, row, values, &mut out[..size]);
+                    }
+                }
             }
         }
         self.team.barrier()
     }
+}
 
-    fn head(&mut self, index: usize, head: usize, layer: &Layer, dims: &LayerConfig) {
-        let Pass { isa, config, file, cache, buffers, .. } = *self.pass;
-        let (queries, keys) = (dims.n_heads, dims.n_heads + dims.n_kv_heads);
-        let (linear, norm, head, size) = if head < queries {
-            (&layer.q, &layer.q_norm, head, dims.head_dim)
-        } else if head < keys {
-            (&layer.k, &layer.k_norm, head - queries, dims.head_dim)
-        } else {
-            (&layer.v, &None, head - keys, dims.value_dim)
+impl Pass<'_> {
+    /// Where a head of a token lies in [`Buffers::unnormed`](super::buffers::Buffers::unnormed).
+    fn unnormed(&self, row: usize, head: Head, dims: &LayerConfig) -> usize {
+        let first = if head.part == Part::Key { dims.n_heads } else { 0 };
+        (row * (dims.n_heads + dims.n_kv_heads) + first + head.index) * dims.head_dim
+    }
+
+    /// Norms and rotates one head of one token and puts it where attention looks for it. `spare` is as long as `values`.
+    ///
+    /// The caller has the head (or the token) in its chunk: nobody else touches its queries, keys or values.
+    fn finish_head(&self, index: usize, head: Head, row: usize, values: &mut [f32], spare: &mut [f32]) {
+        let Pass { isa, config, cache, buffers, .. } = *self;
+        let (layer, dims) = (&self.weights.layers[index].attention, &config.layers[index]);
+        let (_, norm, size) = head.parts(layer, dims);
+        let norm = match norm {
+            Some(HeadNorm::Shared(norm)) => Some(norm),
+            Some(HeadNorm::Each(norms)) => Some(&norms[head.index]),
+            // Those come normed.
+            Some(HeadNorm::Whole(_)) | None => None,
         };
-        self.project(linear, head * size..(head + 1) * size, Input::Stream, Target::Out);
-        let is_value = std::ptr::eq(linear, &layer.v);
-        let is_query = std::ptr::eq(linear, &layer.q);
-        let group = dims.n_heads / dims.n_kv_heads;
-        for (i, row) in self.rows.clone().enumerate() {
-            let out = &mut self.local.out[i * size..(i + 1) * size];
-            let position = cache.len() + row;
+        let mut apply_norm = |values: &mut [f32]| {
             if let Some(norm) = norm {
-                let normed = &mut self.local.normed[..size];
-                isa.rms_norm(out, Some(norm.get(file)), config.norm_eps, normed);
-                out.copy_from_slice(normed);
+                self.norm(norm, values, spare);
+                values.copy_from_slice(spare);
             }
-            if let Some(rope) = dims.rope.filter(|_| !is_value) {
-                let pairs = self.pass.weights.ropes[rope].pairs();
-                let part = row * pairs..(row + 1) * pairs;
-                let (cos, sin) = &buffers.angles[rope];
-                // SAFETY: `embed` wrote the angles before its barrier.
-                let (cos, sin) = unsafe { (cos.get(part.clone()), sin.get(part)) };
-                isa.rope(out, cos, sin, config.spec.pairing);
-            }
-            let page = &cache.pages(index)[position / PAGE];
-            // SAFETY: this worker has the head in its chunk: nobody else touches its queries, keys or values, and
-            // `KvCache::reserve` made sure that no fork shares the page.
-            unsafe {
-                if is_query {
-                    let place = ((head / group * buffers.rows + row) * group + head % group) * size;
-                    buffers.q.get_mut(place..place + size).copy_from_slice(out);
-                } else if is_value {
-                    isa.store_f16(out, page.value_mut(head, position % PAGE, dims));
-                } else {
-                    isa.store_f16(out, page.key_mut(head, position % PAGE, dims));
+        };
+        let position = cache.len() + row;
+        if !config.spec.qk_norm_after_rope {
+            apply_norm(values);
+        }
+        if let Some(rope) = dims.rope.filter(|_| head.part != Part::Value) {
+            let pairs = self.ropes[rope].pairs();
+            let part = row * pairs..(row + 1) * pairs;
+            let (cos, sin) = &buffers.angles[rope];
+            // SAFETY: `embed` wrote the angles before its barrier.
+            let (cos, sin) = unsafe { (cos.get(part.clone()), sin.get(part)) };
+            isa.rope(values, cos, sin, config.spec.pairing);
+        }
+        if config.spec.qk_norm_after_rope {
+            apply_norm(values);
+        }
+        let page = &cache.pages(index)[position / PAGE];
+        // SAFETY: only the caller has this head of this token, and `KvCache::reserve` made sure that no fork shares the page.
+        unsafe {
+            match head.part {
+                Part::Query => {
+                    if let Some(temperature) = config.temperature {
+                        isa.scale(values, temperature.at(position));
+                    }
+                    let group = dims.n_heads / dims.n_kv_heads;
+                    let place = ((head.index / group * buffers.rows + row) * group + head.index % group) * size;
+                    buffers.q.get_mut(place..place + size).copy_from_slice(values);
                 }
+                Part::Key => isa.store_f16(values, page.key_mut(head.index, position % PAGE, dims)),
+                Part::Value => isa.store_f16(values, page.value_mut(head.index, position % PAGE, dims)),
             }
+        }
+    }
+}
+
+/// Which of the three projections.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Query,
+    Key,
+    Value,
+}
+
+/// One head of one of them.
+#[derive(Clone, Copy)]
+struct Head {
+    part: Part,
+    index: usize,
+}
+
+impl Head {
+    /// Work item `item`: the queries' heads, then the keys', then the values'.
+    fn of(item: usize, dims: &LayerConfig) -> Self {
+        let (queries, keys) = (dims.n_heads, dims.n_heads + dims.n_kv_heads);
+        if item < queries {
+            Self { part: Part::Query, index: item }
+        } else if item < keys {
+            Self { part: Part::Key, index: item - queries }
+        } else {
+            Self { part: Part::Value, index: item - keys }
+        }
+    }
+
+    /// Its projection, its norm and its size.
+    fn parts<'a>(&self, layer: &'a Attention, dims: &LayerConfig) -> (&'a Linear, Option<&'a HeadNorm>, usize) {
+        match self.part {
+            Part::Query => (&layer.q, layer.q_norm.as_ref(), dims.head_dim),
+            Part::Key => (&layer.k, layer.k_norm.as_ref(), dims.head_dim),
+            Part::Value => (&layer.v, None, dims.value_dim),
         }
     }
 }

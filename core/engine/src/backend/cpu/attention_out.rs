@@ -9,7 +9,7 @@ impl Worker<'_> {
     /// Stage 3: output rows of attention.
     pub fn attention_out(&mut self, index: usize) -> Result<(), Error> {
         self.collect(&self.pass.config.layers[index])?;
-        self.project_to_y(&self.pass.weights.layers[index].attention_out, Input::Attention)
+        self.project_to_y(&self.pass.weights.layers[index].attention.out, Input::Attention)
     }
 
     /// The output of attention as input of stage 3.

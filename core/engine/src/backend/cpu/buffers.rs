@@ -9,7 +9,7 @@ use sprat_kernels::{ActivationKind, Activations, Isa, Scratch, State};
 use super::kv::PAGE;
 use super::shared::Shared;
 use crate::config::Config;
-use crate::weights::{Linear, Matrix, Weights};
+use crate::weights::{HeadNorm, Layer, Linear, Matrix, Weights};
 
 /// Most tokens of one pass. Larger batches gain little (a panel of weights is unpacked once per batch: 3 % at 256), and
 /// their activations would cost more memory than promised.
@@ -190,6 +190,8 @@ pub struct Buffers {
     pub y: Shared<f32>,
     /// Queries, `[n_kv_heads, rows, group, head_dim]`: the queries that share a page lie together.
     pub q: Shared<f32>,
+    /// Queries and keys that are normed over all heads at once, `[rows, n_heads + n_kv_heads, head_dim]`.
+    pub unnormed: Shared<f32>,
     /// Output of attention, `[rows, n_heads * value_dim]`.
     pub attended: Shared<f32>,
     /// Normed input of a stage, of a batch.
@@ -248,17 +250,24 @@ impl Buffers {
         let (dim, f) = (config.dim, config.feed_forward);
 
         let layers = &weights.layers;
-        let input = Kinds::of(layers.iter().flat_map(|l| [&l.q, &l.k, &l.v, &l.gate, &l.up]));
+        let input = Kinds::of(layers.iter().flat_map(|l| [&l.attention.q, &l.attention.k, &l.attention.v]));
+        let input = input.and(Kinds::of(layers.iter().map(|l| &l.feed_forward.up)));
+        let input = input.and(Kinds::of(layers.iter().filter_map(|l| l.feed_forward.gate.as_ref())));
         let input = input.and(Kinds::of([&weights.output]));
-        let attention_input = Kinds::of(layers.iter().map(|l| &l.attention_out));
-        let hidden = Kinds::of(layers.iter().map(|l| &l.down));
+        let attention_input = Kinds::of(layers.iter().map(|l| &l.attention.out));
+        let hidden = Kinds::of(layers.iter().map(|l| &l.feed_forward.down));
+        let whole = |l: &Layer| {
+            let mut norms = l.attention.q_norm.iter().chain(&l.attention.k_norm);
+            norms.any(|norm| matches!(norm, HeadNorm::Whole(_)))
+        };
+        let unnormed = if layers.iter().any(whole) { max(|l| (l.n_heads + l.n_kv_heads) * l.head_dim) } else { 0 };
         // A batch of one lives in the workers' own memory.
         let batch = if rows > 1 { rows } else { 0 };
         let widest = BATCH_ROWS.max(head_dim).max(value_dim);
         let queries = (QUERY_BLOCK * group).max(n_heads);
         let local = || Local {
             x: vec![0.0; dim],
-            normed: vec![0.0; dim.max(attended)],
+            normed: vec![0.0; dim.max(attended).max(max(|l| l.n_heads * l.head_dim))],
             input: ActivationSet::new(input, 1, dim),
             attention_input: ActivationSet::new(attention_input, 1, attended),
             // A single token's chunk is as many rows as 64 KB hold, and at least one head or one block of 256.
@@ -276,14 +285,15 @@ impl Buffers {
             x: Shared::new(batch * dim),
             y: Shared::new(rows * dim),
             q: Shared::new(rows * n_heads * head_dim),
+            unnormed: Shared::new(rows * unnormed),
             attended: Shared::new(rows * attended),
             input: ActivationSet::new(input, batch, dim),
             attention_input: ActivationSet::new(attention_input, batch, attended),
             hidden: ActivationSet::new(hidden, rows, f),
-            angles: weights
+            angles: config
                 .ropes
                 .iter()
-                .map(|r| (Shared::new(rows * r.pairs()), Shared::new(rows * r.pairs())))
+                .map(|r| (Shared::new(rows * (r.dims / 2)), Shared::new(rows * (r.dims / 2))))
                 .collect(),
             partials: Partials::new(0, n_heads, value_dim),
             locals: (0..workers).map(|_| Mutex::new(local())).collect(),
@@ -304,7 +314,8 @@ impl Buffers {
 
     /// Bytes of all of it, the workers' kernels scratch apart.
     pub fn bytes(&self) -> usize {
-        let shared = [&self.x, &self.y, &self.q, &self.attended].iter().map(|b| b.bytes()).sum::<usize>();
+        let shared =
+            [&self.x, &self.y, &self.q, &self.unnormed, &self.attended].iter().map(|b| b.bytes()).sum::<usize>();
         let sets = [&self.input, &self.attention_input, &self.hidden].iter().map(|s| s.bytes()).sum::<usize>();
         let partials = self.partials.m.bytes() + self.partials.l.bytes() + self.partials.acc.bytes();
         let locals: usize = self.locals.iter().map(|l| l.lock().map_or(0, |l| l.bytes())).sum();

@@ -9,8 +9,8 @@ use super::buffers::{Buffers, Local};
 use super::kv::KvCache;
 use super::pool::Team;
 use super::shared::Shared;
-use crate::config::Config;
-use crate::weights::Weights;
+use crate::config::{Config, NormKind, Rope};
+use crate::weights::{Norm, Weights};
 
 /// Weight bytes of one piece of work: a slow core costs at most one piece, and the shared counter stays cold.
 pub const CHUNK_BYTES: usize = 48 * 1024;
@@ -23,6 +23,8 @@ pub struct Pass<'a> {
     pub config: &'a Config,
     /// The model's tensors.
     pub weights: &'a Weights,
+    /// One for each of [`Config::ropes`].
+    pub ropes: &'a [Rope],
     /// The mapped file.
     pub file: &'a [u8],
     /// Token ids of this pass, at most [`Buffers::rows`].
@@ -35,6 +37,20 @@ pub struct Pass<'a> {
     pub buffers: &'a Buffers,
     /// Logits of the wanted tokens, `[wanted, vocabulary]`.
     pub logits: &'a Shared<f32>,
+}
+
+impl Pass<'_> {
+    /// `x` normed as the family does it. Both are as long as the norm's weights.
+    pub(super) fn norm(&self, norm: &Norm, x: &[f32], out: &mut [f32]) {
+        let (weight, eps) = (Some(norm.weight.get(self.file)), self.config.norm_eps);
+        match self.config.spec.norm {
+            NormKind::Rms => self.isa.rms_norm(x, weight, eps, out),
+            NormKind::Layer => {
+                let bias = norm.bias.as_ref().map(|bias| bias.get(self.file));
+                self.isa.layer_norm(x, weight, bias, eps, out);
+            }
+        }
+    }
 }
 
 /// One worker inside a pass.

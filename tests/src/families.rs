@@ -1,0 +1,251 @@
+//! What the small files of each family hold: one row per kind of arithmetic, not one per family.
+
+/// A family as its small file shows it.
+#[derive(Debug)]
+pub struct Family {
+    /// Its name here.
+    pub name: &'static str,
+    /// `general.architecture`.
+    pub architecture: &'static str,
+    /// Layers: as many as its pattern of layers needs.
+    pub layers: usize,
+    /// Key and value heads, of 4 query heads.
+    pub kv_heads: usize,
+    /// Size of a head.
+    pub head_dim: usize,
+    /// How many values of a head rotate.
+    pub rotary: usize,
+    /// Whether the head is the embedding again.
+    pub tied: bool,
+    /// Whether norms subtract the mean, and have a bias.
+    pub layer_norm: Option<bool>,
+    /// Norms of each layer, `[dim]`.
+    pub norms: &'static [&'static str],
+    /// Which projections have a bias: letters of q k v o u d, or f for a fused qkv, h for the head.
+    pub bias: &'static str,
+    /// Norms of queries and keys.
+    pub head_norm: Option<HeadNorm>,
+    /// Whether q, k and v are one tensor.
+    pub fused: bool,
+    /// The feed-forward part.
+    pub feed_forward: FeedForward,
+    /// Whether positions are embedded.
+    pub positions: bool,
+    /// Rotary factors for short and long contexts.
+    pub long_rope: bool,
+    /// Further metadata, without the architecture.
+    pub keys: &'static [(&'static str, Key)],
+}
+
+/// Shapes of a norm of queries or keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeadNorm {
+    /// `[head_dim]`.
+    Shared,
+    /// `[heads, head_dim]`.
+    Each,
+    /// `[heads * head_dim]`.
+    Whole,
+}
+
+/// Kinds of feed-forward parts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FeedForward {
+    /// Gate and up.
+    Gated,
+    /// Gate and up in one tensor.
+    Fused,
+    /// Up alone.
+    Plain,
+}
+
+/// A metadata value.
+#[derive(Clone, Copy, Debug)]
+pub enum Key {
+    /// A count.
+    Count(u32),
+    /// A number.
+    Number(f32),
+    /// A switch.
+    Switch(bool),
+    /// A word.
+    Word(&'static str),
+}
+
+const BEFORE: &[&str] = &["attn_norm", "ffn_norm"];
+const AFTER: &[&str] = &["post_attention_norm", "post_ffw_norm"];
+const AROUND: &[&str] = &["attn_norm", "post_attention_norm", "ffn_norm", "post_ffw_norm"];
+
+const LLAMA: Family = Family {
+    name: "llama",
+    architecture: "llama",
+    layers: 2,
+    kv_heads: 2,
+    head_dim: 64,
+    rotary: 64,
+    tied: false,
+    layer_norm: None,
+    norms: BEFORE,
+    bias: "",
+    head_norm: None,
+    fused: false,
+    feed_forward: FeedForward::Gated,
+    positions: false,
+    long_rope: false,
+    keys: &[],
+};
+
+const QWEN2: Family = Family { name: "qwen2", architecture: "qwen2", tied: true, bias: "qkv", ..LLAMA };
+
+const GEMMA2: Family = Family {
+    name: "gemma2",
+    architecture: "gemma2",
+    tied: true,
+    norms: AROUND,
+    keys: &[
+        ("attention.sliding_window", Key::Count(16)),
+        ("attn_logit_softcapping", Key::Number(5.0)),
+        ("final_logit_softcapping", Key::Number(6.0)),
+    ],
+    ..LLAMA
+};
+
+const PHI2: Family = Family {
+    name: "phi2",
+    architecture: "phi2",
+    kv_heads: 4,
+    rotary: 32,
+    layer_norm: Some(true),
+    norms: &["attn_norm"],
+    bias: "foudh",
+    fused: true,
+    feed_forward: FeedForward::Plain,
+    ..LLAMA
+};
+
+/// Every family there is a small file of.
+pub static FAMILIES: &[Family] = &[
+    LLAMA,
+    QWEN2,
+    Family {
+        name: "qwen3",
+        architecture: "qwen3",
+        head_dim: 128,
+        rotary: 128,
+        bias: "",
+        head_norm: Some(HeadNorm::Shared),
+        ..QWEN2
+    },
+    Family {
+        name: "mistral3",
+        architecture: "mistral3",
+        keys: &[
+            ("rope.scaling.type", Key::Word("yarn")),
+            ("rope.scaling.factor", Key::Number(4.0)),
+            ("rope.scaling.original_context_length", Key::Count(16)),
+            ("rope.scaling.yarn_beta_fast", Key::Number(2.0)),
+            ("rope.scaling.yarn_beta_slow", Key::Number(0.25)),
+            ("rope.scaling.yarn_log_multiplier", Key::Number(1.0)),
+            ("attention.temperature_scale", Key::Number(0.1)),
+        ],
+        ..LLAMA
+    },
+    GEMMA2,
+    Family {
+        name: "gemma3",
+        architecture: "gemma3",
+        layers: 6,
+        kv_heads: 1,
+        head_norm: Some(HeadNorm::Shared),
+        keys: &[
+            ("attention.sliding_window", Key::Count(16)),
+            ("rope.freq_base_swa", Key::Number(500.0)),
+            ("rope.scaling.type", Key::Word("linear")),
+            ("rope.scaling.factor", Key::Number(8.0)),
+        ],
+        ..GEMMA2
+    },
+    PHI2,
+    Family {
+        name: "phi3",
+        architecture: "phi3",
+        rotary: 48,
+        fused: true,
+        feed_forward: FeedForward::Fused,
+        long_rope: true,
+        keys: &[
+            ("rope.scaling.original_context_length", Key::Count(32)),
+            ("rope.scaling.attn_factor", Key::Number(1.19)),
+        ],
+        ..LLAMA
+    },
+    Family { name: "smollm3", architecture: "smollm3", layers: 4, tied: true, ..LLAMA },
+    Family {
+        name: "granite",
+        architecture: "granite",
+        tied: true,
+        keys: &[
+            ("embedding_scale", Key::Number(3.0)),
+            ("residual_scale", Key::Number(0.4)),
+            ("attention.scale", Key::Number(0.2)),
+            ("logit_scale", Key::Number(0.7)),
+        ],
+        ..LLAMA
+    },
+    Family {
+        name: "olmo2",
+        architecture: "olmo2",
+        layers: 4,
+        norms: AFTER,
+        head_norm: Some(HeadNorm::Whole),
+        keys: &[
+            ("attention.sliding_window", Key::Count(16)),
+            ("rope.scaling.type", Key::Word("yarn")),
+            ("rope.scaling.factor", Key::Number(4.0)),
+            ("rope.scaling.original_context_length", Key::Count(64)),
+        ],
+        ..LLAMA
+    },
+    Family {
+        name: "stablelm",
+        architecture: "stablelm",
+        rotary: 16,
+        layer_norm: Some(true),
+        norms: &["attn_norm"],
+        head_norm: Some(HeadNorm::Each),
+        keys: &[("use_parallel_residual", Key::Switch(true))],
+        ..LLAMA
+    },
+    Family {
+        name: "cohere2",
+        architecture: "cohere2",
+        layers: 4,
+        tied: true,
+        layer_norm: Some(false),
+        norms: &["attn_norm"],
+        keys: &[("attention.sliding_window", Key::Count(16)), ("logit_scale", Key::Number(0.8))],
+        ..LLAMA
+    },
+    Family {
+        name: "hunyuan-dense",
+        architecture: "hunyuan-dense",
+        bias: "",
+        head_norm: Some(HeadNorm::Shared),
+        ..QWEN2
+    },
+    Family {
+        name: "gptneox",
+        architecture: "gptneox",
+        norms: BEFORE,
+        rotary: 16,
+        bias: "foud",
+        keys: &[("use_parallel_residual", Key::Switch(true))],
+        ..PHI2
+    },
+    Family { name: "gpt2", architecture: "gpt2", tied: true, norms: BEFORE, bias: "foud", positions: true, ..PHI2 },
+];
+
+/// The family of a name.
+pub fn family(name: &str) -> &'static Family {
+    FAMILIES.iter().find(|family| family.name == name).expect("a family in the table")
+}
