@@ -15,7 +15,7 @@ mod scratch;
 
 pub use activations::{ActivationKind, Activations};
 pub use attention::{Attend, KvFormat, MAX_HEAD_DIM, PAGE_LEN, State};
-pub use float::{Activation, Pairing};
+pub use float::{Activation, DeltaToken, Pairing, SpaceToken};
 pub use format::Format;
 pub use isa::Isa;
 pub use scratch::{MAX_SCRATCH_BYTES, Scratch};

@@ -29,6 +29,17 @@ pub(crate) fn gated(f: Activation, gate: &mut [f32], up: &[f32]) {
     }
 }
 
+/// `gate = g sigmoid(1.702 g) (u + 1)`, `g` at most 7 and `u` within 7 of 0. NaN stays.
+#[inline(always)]
+pub(crate) fn gated_clamped(gate: &mut [f32], up: &[f32]) {
+    each_with(gate, up, |gate, up| {
+        let gate = if gate > 7.0 { 7.0 } else { gate };
+        let up = if up > 7.0 { 7.0 } else { up };
+        let up = if up < -7.0 { -7.0 } else { up };
+        gate * sigmoid(1.702 * gate) * (up + 1.0)
+    });
+}
+
 #[inline(always)]
 fn each(x: &mut [f32], f: impl Fn(f32) -> f32) {
     for x in x {
@@ -38,7 +49,12 @@ fn each(x: &mut [f32], f: impl Fn(f32) -> f32) {
 
 #[inline(always)]
 fn each_times(x: &mut [f32], y: &[f32], f: impl Fn(f32) -> f32) {
+    each_with(x, y, |x, y| f(x) * y);
+}
+
+#[inline(always)]
+fn each_with(x: &mut [f32], y: &[f32], f: impl Fn(f32, f32) -> f32) {
     for (x, y) in x.iter_mut().zip(y) {
-        *x = f(*x) * y;
+        *x = f(*x, *y);
     }
 }

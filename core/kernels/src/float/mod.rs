@@ -10,6 +10,7 @@ mod activation;
 mod arithmetic;
 pub(crate) mod elementary;
 mod norm;
+mod recurrent;
 mod rope;
 mod softmax;
 pub(crate) mod stamp;
@@ -17,9 +18,11 @@ pub(crate) mod stamp;
 pub(crate) mod tests;
 pub(crate) mod vector;
 
-pub(crate) use activation::{activate, gated};
+pub(crate) use activation::{activate, gated, gated_clamped};
 pub(crate) use arithmetic::{add, add_scaled, multiply, scale};
 pub(crate) use norm::{fold, fold_by, layer_norm, rms_norm};
+pub use recurrent::{DeltaToken, SpaceToken};
+pub(crate) use recurrent::{convolve, delta_rule, state_space};
 pub(crate) use rope::rope;
 pub(crate) use softmax::{larger, soft_cap, softmax};
 pub(crate) use vector::{load_f16, store_f16};
@@ -61,6 +64,7 @@ pub(crate) struct FloatOps {
     pub rope: unsafe fn(&mut [f32], &[f32], &[f32], Pairing),
     pub activate: unsafe fn(Activation, &mut [f32]),
     pub gated: unsafe fn(Activation, &mut [f32], &[f32]),
+    pub gated_clamped: unsafe fn(&mut [f32], &[f32]),
     pub add: unsafe fn(&mut [f32], &[f32]),
     pub multiply: unsafe fn(&mut [f32], &[f32]),
     pub scale: unsafe fn(&mut [f32], f32),
@@ -69,6 +73,9 @@ pub(crate) struct FloatOps {
     pub soft_cap: unsafe fn(&mut [f32], f32),
     pub store_f16: unsafe fn(&[f32], &mut [u16]),
     pub load_f16: unsafe fn(&[u16], &mut [f32]),
+    pub convolve: unsafe fn(&[&[f32]], &[f32], Option<&[f32]>, &mut [f32]),
+    pub delta_rule: unsafe fn(&mut [f32], &DeltaToken<'_>, &mut [f32]),
+    pub state_space: unsafe fn(&mut [f32], &SpaceToken<'_>, &mut [f32]),
 }
 
 impl Isa {
@@ -112,6 +119,14 @@ impl Isa {
         assert_eq!(gate.len(), up.len(), "gated: up is [n]");
         // SAFETY: an `Isa` is only handed out for features this CPU has; lengths were asserted above.
         unsafe { (self.table().float.gated)(f, gate, up) }
+    }
+
+    /// `gate = g sigmoid(1.702 g) (u + 1)` with `g = min(gate, 7)` and `u = clamp(up, -7, 7)`, both `[n]`: what gpt-oss
+    /// does (source: its model card's `swiglu`). Panics if lengths differ.
+    pub fn gated_clamped(&self, gate: &mut [f32], up: &[f32]) {
+        assert_eq!(gate.len(), up.len(), "gated_clamped: up is [n]");
+        // SAFETY: an `Isa` is only handed out for features this CPU has; lengths were asserted above.
+        unsafe { (self.table().float.gated_clamped)(gate, up) }
     }
 
     /// `x += y`, both `[n]`. Panics if lengths differ.

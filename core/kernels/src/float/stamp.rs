@@ -3,7 +3,7 @@
 /// A `FloatOps` whose functions carry the given attributes and convert f16 with the given vector type.
 macro_rules! float_ops {
     ($(#[$features:meta])* $vector:ty) => {{
-        use $crate::float::{self, Activation, FloatOps, Pairing};
+        use $crate::float::{self, Activation, DeltaToken, FloatOps, Pairing, SpaceToken};
 
         $(#[$features])*
         fn rms_norm(x: &[f32], weight: Option<&[f32]>, eps: f32, out: &mut [f32]) {
@@ -24,6 +24,10 @@ macro_rules! float_ops {
         $(#[$features])*
         fn gated(f: Activation, gate: &mut [f32], up: &[f32]) {
             float::gated(f, gate, up)
+        }
+        $(#[$features])*
+        fn gated_clamped(gate: &mut [f32], up: &[f32]) {
+            float::gated_clamped(gate, up)
         }
         $(#[$features])*
         fn add(x: &mut [f32], y: &[f32]) {
@@ -57,9 +61,21 @@ macro_rules! float_ops {
         fn load_f16(x: &[u16], out: &mut [f32]) {
             float::load_f16::<$vector>(x, out)
         }
+        $(#[$features])*
+        fn convolve(rows: &[&[f32]], weight: &[f32], bias: Option<&[f32]>, out: &mut [f32]) {
+            float::convolve(rows, weight, bias, out)
+        }
+        $(#[$features])*
+        fn delta_rule(state: &mut [f32], token: &DeltaToken<'_>, out: &mut [f32]) {
+            float::delta_rule(state, token, out)
+        }
+        $(#[$features])*
+        fn state_space(state: &mut [f32], token: &SpaceToken<'_>, out: &mut [f32]) {
+            float::state_space(state, token, out)
+        }
         FloatOps {
-            rms_norm, layer_norm, rope, activate, gated, add, multiply, scale, add_scaled, softmax, soft_cap, store_f16,
-            load_f16,
+            rms_norm, layer_norm, rope, activate, gated, gated_clamped, add, multiply, scale, add_scaled, softmax, soft_cap, store_f16,
+            load_f16, convolve, delta_rule, state_space,
         }
     }};
 }

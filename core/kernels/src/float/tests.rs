@@ -69,6 +69,7 @@ fn everything(isa: &Isa, x: &[f32], y: &[f32], z: &[f32]) -> Vec<(String, Vec<f3
         run(&format!("{f:?}"), &|out| isa.activate(f, out));
         run(&format!("gated {f:?}"), &|out| isa.gated(f, out, y));
     }
+    run("gated_clamped", &|out| isa.gated_clamped(out, y));
     run("add", &|out| isa.add(out, y));
     run("multiply", &|out| isa.multiply(out, y));
     run("scale", &|out| isa.scale(out, 0.3));
@@ -210,6 +211,14 @@ fn soft_cap_and_gates_agree_with_the_formulas() {
     let exact: Vec<f64> =
         x.iter().zip(&y).map(|(&x, &y)| f64::from(x) / (1.0 + (-f64::from(x)).exp()) * f64::from(y)).collect();
     close("gated silu", &out, &exact, 3e-7);
+    let mut out = x.clone();
+    let up: Vec<f32> = y.iter().map(|y| y * 5.0).collect();
+    isa.gated_clamped(&mut out, &up);
+    let clamped = |(&g, &u): (&f32, &f32)| {
+        let (g, u) = (f64::from(g).min(7.0), f64::from(u).clamp(-7.0, 7.0));
+        g / (1.0 + (-1.702 * g).exp()) * (u + 1.0)
+    };
+    close("gated_clamped", &out, &x.iter().zip(&up).map(clamped).collect::<Vec<_>>(), 3e-7);
 }
 
 #[test]
