@@ -149,7 +149,7 @@ fn a_context_cut_back_continues_as_if_nothing_had_followed() {
     let mut edited = context(&model, &ContextOptions::default());
     edited.feed(&tokens[..100], &never).expect("it runs");
     edited.feed(&[1; 100], &never).expect("it runs");
-    edited.truncate(100);
+    assert_eq!(edited.rewind(100), 100);
     assert!(edited.feed(&tokens[100..], &never).expect("it runs").to_vec() == expected);
 }
 

@@ -42,7 +42,7 @@ pub fn bench(args: &Args) -> Result<(), Failure> {
         if prompt > 0 {
             prompt_rates.push(speed.prompt(&tokens(&model, 7, prompt))?);
         }
-        speed.context.truncate(depth);
+        speed.context.rewind(depth);
         if generate > 0 {
             generate_rates.push(speed.generate(depth, generate)?);
         }
@@ -106,11 +106,12 @@ struct Speed<'a> {
 impl Speed<'_> {
     /// Leaves exactly `depth` tokens in the context.
     fn go_to(&mut self, depth: usize) -> Result<(), Error> {
-        self.context.truncate(depth);
-        if self.context.len() < depth {
-            let filling = tokens(self.context.model(), 3, depth - self.context.len());
+        let len = self.context.rewind(depth);
+        if len < depth {
+            let filling = tokens(self.context.model(), 3, depth - len);
             self.context.feed(&filling, self.never)?;
         }
+        self.context.checkpoint();
         Ok(())
     }
 

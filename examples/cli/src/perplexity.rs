@@ -33,7 +33,7 @@ pub fn perplexity(args: &Args) -> Result<(), Failure> {
         let mut tokens: Vec<u32> = tokenizer.bos().into_iter().collect();
         tokens.extend_from_slice(part);
         let scored_from = tokens.len() / 2;
-        context.truncate(0);
+        context.rewind(0);
         let mut position = 0;
         context.feed_each(&tokens, &AtomicBool::new(false), &mut |logits| {
             position += 1;

@@ -45,6 +45,8 @@ pub struct Config {
     pub norm_eps: f32,
     /// The layers, first to last.
     pub layers: Vec<LayerConfig>,
+    /// Floats that the layers without attention carry from token to token, all together.
+    pub state_len: usize,
     /// The distinct rotary embeddings; layers refer to them by index.
     pub ropes: Vec<RopeConfig>,
     /// Factor on the embeddings.
@@ -120,6 +122,7 @@ impl Config {
             context_length,
             norm_eps,
             layers,
+            state_len: 0,
             ropes,
             embedding_scale: keys.factor(spec.embedding_scale, &sizes)?,
             residual_scale: keys.factor(spec.residual_scale, &sizes)?,

@@ -105,15 +105,17 @@ impl Context {
         self.cache = snapshot;
     }
 
-    /// Forgets all positions from `len` on.
-    pub fn truncate(&mut self, len: usize) {
-        self.cache.truncate(len);
+    /// Keeps the states that layers carry from token to token, so that [`Context::rewind`] can come back to this very
+    /// position. [`Context::feed`] does it by itself before the last of several tokens: there a reply begins. The first
+    /// and the three latest checkpoints are kept, each as large as the states; without states there is nothing to keep.
+    pub fn checkpoint(&mut self) {
+        self.cache.checkpoint();
     }
 
-    /// Goes back to `len` positions or fewer, and tells to how many.
+    /// Forgets all positions from `len` on and tells how many remain: `len`, or fewer in a model whose layers carry
+    /// states, down to the last checkpoint or to none.
     pub fn rewind(&mut self, len: usize) -> usize {
-        self.truncate(len);
-        self.len()
+        self.cache.rewind(len)
     }
 
     /// A second sequence that begins as this one is. They share the cache until one of them writes there.
@@ -128,6 +130,12 @@ impl Context {
         self.transaction(tokens, |context| {
             let batch = context.buffers.rows;
             let mut rest = tokens;
+            if context.model.config.state_len > 0 && tokens.len() > 1 {
+                let (before, last) = tokens.split_at(tokens.len() - 1);
+                before.chunks(batch).try_for_each(|part| context.pass(part, 0, stop))?;
+                context.checkpoint();
+                rest = last;
+            }
             while rest.len() > batch {
                 let (now, later) = rest.split_at(batch);
                 context.pass(now, 0, stop)?;
@@ -168,14 +176,14 @@ impl Context {
         if let Some(&id) = tokens.iter().find(|&&id| id as usize >= vocabulary) {
             return Err(Error::BadToken { id, vocabulary });
         }
-        let before = self.len();
-        let used = before + tokens.len();
+        let used = self.len() + tokens.len();
         if used > self.max_positions {
             return Err(Error::ContextFull { used, limit: self.max_positions });
         }
+        let before = self.cache.mark();
         let result = work(self);
         if result.is_err() {
-            self.truncate(before);
+            self.cache.back_to(before);
         }
         result
     }
@@ -183,7 +191,7 @@ impl Context {
     /// One forward pass over `tokens`; the logits of the last `wanted` are left in `logits`.
     fn pass(&mut self, tokens: &[u32], wanted: usize, stop: &AtomicBool) -> Result<(), Error> {
         let model = &*self.model;
-        self.cache.reserve(tokens.len(), &model.config.layers)?;
+        self.cache.reserve(tokens.len(), &model.config)?;
         self.buffers.prepare(self.cache.len() + tokens.len());
         let pass = Pass {
             isa: self.isa,

@@ -1,9 +1,11 @@
-//! The KV cache: pages of 64 positions per layer, shared by forks until one of them writes.
+//! The KV cache: pages of 64 positions per layer, shared by forks until one of them writes, and what layers without
+//! attention carry instead.
 
 use std::sync::Arc;
 
 use super::shared::Shared;
-use crate::config::LayerConfig;
+use super::state::{Moment, States};
+use crate::config::{Config, LayerConfig};
 use crate::error::Error;
 
 /// Positions of a page. Also the unit of the online softmax, so it must not change with anything.
@@ -80,7 +82,14 @@ impl Page {
 #[derive(Clone, Default)]
 pub struct KvCache {
     layers: Vec<Vec<Arc<Page>>>, // [layer][page]
+    states: States,
     len: usize,
+}
+
+/// A place in a sequence to come back to, as long as only more tokens follow.
+pub struct Mark {
+    len: usize,
+    state: Moment,
 }
 
 impl KvCache {
@@ -99,12 +108,18 @@ impl KvCache {
         &self.layers[layer]
     }
 
-    /// Makes room for `extra` positions after the filled ones, and copies the page that they begin in if a fork
-    /// shares it.
-    pub fn reserve(&mut self, extra: usize, layers: &[LayerConfig]) -> Result<(), Error> {
+    /// What layers without attention carry.
+    pub fn states(&self) -> &States {
+        &self.states
+    }
+
+    /// Makes room for a pass over `extra` positions after the filled ones, and copies the page that they begin in if a
+    /// fork shares it.
+    pub fn reserve(&mut self, extra: usize, config: &Config) -> Result<(), Error> {
         let pages = (self.len + extra).div_ceil(PAGE);
-        self.layers.resize_with(layers.len(), Vec::new);
-        for (own, layer) in self.layers.iter_mut().zip(layers) {
+        self.states.reserve(config.state_len)?;
+        self.layers.resize_with(config.layers.len(), Vec::new);
+        for (own, layer) in self.layers.iter_mut().zip(&config.layers).filter(|(_, layer)| layer.n_kv_heads > 0) {
             if let Some(page) = own.get_mut(self.len / PAGE)
                 && Arc::get_mut(page).is_none()
             {
@@ -117,20 +132,44 @@ impl KvCache {
         Ok(())
     }
 
-    /// Counts `n` reserved positions as filled.
+    /// Counts the `n` positions of a pass that went well as filled.
     pub fn advance(&mut self, n: usize) {
         self.len += n;
+        self.states.advance();
     }
 
-    /// Forgets all positions from `len` on.
-    pub fn truncate(&mut self, len: usize) {
-        self.len = self.len.min(len);
-        let pages = self.len.div_ceil(PAGE);
+    /// Where it is now.
+    pub fn mark(&self) -> Mark {
+        Mark { len: self.len, state: self.states.moment() }
+    }
+
+    /// Goes back to a mark from what followed it.
+    pub fn back_to(&mut self, mark: Mark) {
+        self.states.back_to(mark.state, mark.len);
+        self.cut(mark.len);
+    }
+
+    /// Makes [`KvCache::rewind`] to this very position possible later.
+    pub fn checkpoint(&mut self) {
+        self.states.keep(self.len);
+    }
+
+    /// Forgets all positions from `len` on, and as many before it as it takes to find the layers' states kept: all of
+    /// them at worst. Tells how many positions remain. Layers without states never cost any.
+    pub fn rewind(&mut self, len: usize) -> usize {
+        let len = self.states.rewind(self.len, len);
+        self.cut(len);
+        len
+    }
+
+    fn cut(&mut self, len: usize) {
+        self.len = len;
+        let pages = len.div_ceil(PAGE);
         self.layers.iter_mut().for_each(|own| own.truncate(pages));
     }
 
-    /// Bytes of its pages; shared ones are counted in full.
+    /// Bytes of its pages and states; shared ones are counted in full.
     pub fn bytes(&self) -> usize {
-        self.layers.iter().flatten().map(|page| page.data.bytes()).sum()
+        self.layers.iter().flatten().map(|page| page.data.bytes()).sum::<usize>() + self.states.bytes()
     }
 }

@@ -11,6 +11,7 @@ mod pass;
 mod pool;
 mod project;
 mod shared;
+mod state;
 mod stream;
 
 pub use buffers::{Buffers, MAX_BATCH};
