@@ -3,5 +3,6 @@
 mod conformance;
 mod faults;
 mod forward;
+mod opening;
 mod sessions;
 mod tidy;

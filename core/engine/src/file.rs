@@ -1,8 +1,8 @@
-//! Maps a model file read-only, from a path or from a part of an open descriptor.
+//! Maps a model read-only, from a path or from a part of an open descriptor; a split model from several.
 
 use std::fs::File;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use memmap2::{Mmap, MmapOptions};
 
@@ -22,6 +22,8 @@ pub enum Source {
         /// How long it is.
         len_bytes: u64,
     },
+    /// The parts of a split model, in their order. Not needed for paths: that of any part finds the others beside it.
+    Parts(Vec<Source>),
 }
 
 impl<P: Into<PathBuf>> From<P> for Source {
@@ -30,15 +32,35 @@ impl<P: Into<PathBuf>> From<P> for Source {
     }
 }
 
-/// A model file in memory: clean pages of the file system, shared by everything that reads the model.
+/// Most parts of a split model: far above any in use.
+const MAX_PARTS: usize = 999;
+
+/// A model in memory: clean pages of the file system, shared by everything that reads the model.
 #[derive(Debug)]
 pub struct MappedFile {
-    map: Mmap,
+    parts: Vec<Mmap>, // at least one
 }
 
 impl MappedFile {
     /// Maps `source` read-only.
     pub fn open(source: Source) -> Result<Self, Error> {
+        let parts = match source {
+            Source::Path(path) => {
+                let paths = siblings(&path).unwrap_or_else(|| vec![path]);
+                paths.into_iter().map(|path| Self::open_part(Source::Path(path))).collect::<Result<Vec<_>, _>>()?
+            }
+            Source::Parts(parts) => {
+                if parts.is_empty() || parts.len() > MAX_PARTS {
+                    return Err(Error::Split { part: 0, reason: "the number of parts is not in 1..=999" });
+                }
+                parts.into_iter().map(Self::open_part).collect::<Result<Vec<_>, _>>()?
+            }
+            source @ Source::Descriptor { .. } => vec![Self::open_part(source)?],
+        };
+        Ok(Self { parts })
+    }
+
+    fn open_part(source: Source) -> Result<Mmap, Error> {
         match source {
             Source::Path(path) => {
                 let failed = |source| Error::Open { path: path.clone(), source };
@@ -63,28 +85,43 @@ impl MappedFile {
                 }
                 Self::map(&file, offset_bytes, len_bytes).map_err(failed)
             }
+            Source::Parts(_) => Err(Error::Split { part: 0, reason: "a part has parts of its own" }),
         }
     }
 
-    fn map(file: &File, offset: u64, len: u64) -> std::io::Result<Self> {
+    fn map(file: &File, offset: u64, len: u64) -> std::io::Result<Mmap> {
         let len = usize::try_from(len).map_err(std::io::Error::other)?;
         if len == 0 {
             return Err(std::io::Error::other("the file is empty"));
         }
         // SAFETY: the mapping is read-only and private; SECURITY.md asks apps not to write into a model file in use, and
         // every read goes through plain integers and floats, for which any byte is a valid value.
-        let map = unsafe { MmapOptions::new().offset(offset).len(len).map(file)? };
-        Ok(Self { map })
+        unsafe { MmapOptions::new().offset(offset).len(len).map(file) }
     }
 
-    /// The model's bytes.
+    /// The bytes of the file, or of the first part, which holds the metadata.
     pub fn bytes(&self) -> &[u8] {
-        &self.map
+        &self.parts[0]
+    }
+
+    /// The bytes of each part.
+    pub fn parts(&self) -> impl Iterator<Item = &[u8]> {
+        self.parts.iter().map(|part| &part[..])
+    }
+
+    /// The bytes of one part.
+    pub(crate) fn part(&self, index: usize) -> &[u8] {
+        &self.parts[index]
+    }
+
+    /// Bytes of all parts.
+    pub fn len_bytes(&self) -> usize {
+        self.parts().map(<[u8]>::len).sum()
     }
 
     /// How many of the mapped bytes are in memory now, by the system's own word.
     pub fn resident_bytes(&self) -> usize {
-        resident::of(&self.map)
+        self.parts().map(resident::of).sum()
     }
 }
 
@@ -92,6 +129,20 @@ impl AsRef<[u8]> for MappedFile {
     fn as_ref(&self) -> &[u8] {
         self.bytes()
     }
+}
+
+/// The paths of all parts of a split model, of the names that llama.cpp gives them: `NAME-00002-of-00003.gguf`.
+fn siblings(path: &Path) -> Option<Vec<PathBuf>> {
+    let stem = path.file_name()?.to_str()?.strip_suffix(".gguf")?;
+    let (start, count) = stem.rsplit_once("-of-")?;
+    let (name, number) = start.rsplit_once('-')?;
+    let parse = |digits: &str| {
+        let plain = digits.len() == 5 && digits.bytes().all(|b| b.is_ascii_digit());
+        digits.parse::<usize>().ok().filter(|n| plain && (1..=MAX_PARTS).contains(n))
+    };
+    let (number, count) = (parse(number)?, parse(count)?);
+    (number <= count)
+        .then(|| (1..=count).map(|n| path.with_file_name(format!("{name}-{n:05}-of-{count:05}.gguf"))).collect())
 }
 
 mod resident {
@@ -120,4 +171,22 @@ pub fn f32s(bytes: &[u8]) -> &[f32] {
     let (before, values, after) = unsafe { bytes.align_to::<f32>() };
     assert!(before.is_empty() && after.is_empty(), "f32 values are whole and aligned");
     values
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_part_of_a_split_model_names_the_others() {
+        let paths = ["d/a-00001-of-00002.gguf", "d/a-00002-of-00002.gguf"].map(PathBuf::from);
+        for path in &paths {
+            assert_eq!(siblings(path).as_deref(), Some(&paths[..]));
+        }
+        for whole in
+            ["d/a.gguf", "d/a-1-of-2.gguf", "d/a-00003-of-00002.gguf", "d/a-00000-of-00002.gguf", "a-00001-of-00002"]
+        {
+            assert_eq!(siblings(Path::new(whole)), None, "{whole}");
+        }
+    }
 }

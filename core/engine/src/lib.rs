@@ -20,7 +20,7 @@ pub use backend::cpu::default_workers;
 pub use config::Config;
 pub use error::Error;
 pub use file::{MappedFile, Source};
-pub use model::{Context, ContextOptions, Info, Model};
+pub use model::{Context, ContextOptions, Info, Model, OpenOptions, TemplateChoice};
 pub use sampler::SamplerOptions;
 pub use session::{
     Event, GenerationOptions, Input, Memory, Partial, Reply, ReplyStream, Session, SessionOptions, StopReason,
@@ -28,6 +28,11 @@ pub use session::{
 };
 pub use sprat_gguf::Contents;
 pub use tokenizer::{SpecialTokens, Tokenizer};
+
+/// Names of the block formats that there are kernels for, as in GGUF.
+pub fn formats() -> impl Iterator<Item = String> {
+    sprat_kernels::Format::ALL.into_iter().map(|format| format!("{format:?}"))
+}
 
 /// Names of the instruction sets that this CPU can run kernels of, slowest first; the last is what it uses.
 pub fn instruction_sets() -> impl Iterator<Item = &'static str> {

@@ -5,9 +5,9 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use lexopt::prelude::{Long, Short, Value, ValueExt};
-use sprat::{ContextOptions, GenerationOptions, Model, SessionOptions};
+use sprat::{ContextOptions, GenerationOptions, Model, OpenOptions, SessionOptions, TemplateChoice};
 
-use crate::failure::Failure;
+use crate::failure::{Failure, io};
 
 /// Everything that was given; a command looks at what concerns it.
 #[derive(Default)]
@@ -19,7 +19,7 @@ pub struct Args {
     pub out: Option<PathBuf>,
     pub tokens: Vec<u32>,
     pub system: Option<String>,
-    pub template: Option<String>,
+    pub template: Option<String>, // a name, or a file
     pub no_bos: bool,
     pub special: bool,
     pub json: bool,
@@ -105,17 +105,25 @@ impl Args {
 
     /// Opens the model that was named, or the bundled one.
     pub fn open(&self) -> Result<Arc<Model>, Failure> {
-        Ok(Arc::new(Model::open(self.model_path()?)?))
+        Ok(Arc::new(Model::open_with(self.model_path()?, &self.open_options()?)?))
+    }
+
+    /// What was chosen in place of what the file says.
+    pub fn open_options(&self) -> Result<OpenOptions, Failure> {
+        let choice = |template: &String| {
+            let path = Path::new(template);
+            if path.is_file() {
+                Ok::<_, Failure>(TemplateChoice::Text(std::fs::read_to_string(path).map_err(io(path))?))
+            } else {
+                Ok(TemplateChoice::Builtin(template.clone()))
+            }
+        };
+        Ok(OpenOptions { template: self.template.as_ref().map(choice).transpose()? })
     }
 
     /// What chat and run ask of a session.
     pub fn session_options(&self) -> SessionOptions {
-        SessionOptions {
-            instructions: self.system.clone(),
-            template: self.template.clone(),
-            context: self.context.clone(),
-            ..SessionOptions::default()
-        }
+        SessionOptions { instructions: self.system.clone(), context: self.context.clone(), ..SessionOptions::default() }
     }
 
     /// The model's path.

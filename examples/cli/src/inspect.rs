@@ -15,21 +15,25 @@ const CONTEXTS: [usize; 3] = [1024, 4096, 8192];
 pub fn inspect(args: &Args) -> Result<(), Failure> {
     let path = args.model_path()?;
     let file = MappedFile::open(path.into())?;
-    let contents = Contents::parse(file.bytes(), file.bytes().len() as u64)?;
+    let parse = |bytes: &[u8]| Contents::parse(bytes, bytes.len() as u64);
+    let parts = file.parts().map(parse).collect::<Result<Vec<_>, _>>().map_err(Error::from)?;
+    let model = Model::open_with(path, &args.open_options()?);
     let mut out = String::new();
-    describe(&mut out, &contents, file.bytes().len(), &Model::open(path)).expect("a string takes all");
+    describe(&mut out, &parts, file.len_bytes(), &model).expect("a string takes all");
     print(&out)
 }
 
-fn describe(out: &mut String, contents: &Contents, bytes: usize, model: &Result<Model, Error>) -> fmt::Result {
-    writeln!(out, "GGUF version {}, {} bytes, alignment {}", contents.version, bytes, contents.alignment)?;
+fn describe(out: &mut String, parts: &[Contents], bytes: usize, model: &Result<Model, Error>) -> fmt::Result {
+    let Contents { version, alignment, metadata, .. } = &parts[0];
+    let number = if parts.len() > 1 { format!(" in {} parts", parts.len()) } else { String::new() };
+    writeln!(out, "GGUF version {version}, {bytes} bytes{number}, alignment {alignment}")?;
     writeln!(out, "\nmetadata")?;
-    for (key, value) in &contents.metadata {
+    for (key, value) in metadata {
         writeln!(out, "  {key} = {value}")?;
     }
     writeln!(out, "\ntensors")?;
     let mut formats = BTreeMap::<String, (usize, u64)>::new();
-    for tensor in &contents.tensors {
+    for tensor in parts.iter().flat_map(|part| &part.tensors) {
         let (count, bytes) = formats.entry(tensor.kind.to_string()).or_default();
         *count += 1;
         *bytes += tensor.range.end - tensor.range.start;
@@ -38,11 +42,15 @@ fn describe(out: &mut String, contents: &Contents, bytes: usize, model: &Result<
     }
     writeln!(out, "\nformats")?;
     for (format, (count, bytes)) in formats {
-        writeln!(out, "  {format:8} {count:5} tensors {:10.1} MB", bytes as f64 / 1e6)?;
+        let note = if sprat::formats().any(|known| known == format) { "" } else { "  not supported" };
+        writeln!(out, "  {format:8} {count:5} tensors {:10.1} MB{note}", bytes as f64 / 1e6)?;
     }
     match model {
         Ok(model) => {
             writeln!(out, "\nsupported: yes, family {}, chat template {}", model.info().family, model.info().template)?;
+            for name in model.unused_tensors() {
+                writeln!(out, "  but tensor {name} is not used")?;
+            }
             writeln!(out, "memory: {:.1} MB of file pages, and for the KV cache", bytes as f64 / 1e6)?;
             for positions in CONTEXTS {
                 let bytes = positions * model.kv_bytes_per_position();

@@ -29,7 +29,7 @@ usage: sprat COMMAND [OPTIONS]
   bench       speed and memory: [--prompt N] [--generate N] [--depth N] [--repeat N] [--json]
 
 options of all: --model FILE, --threads N, --context N
-of chat and run: --system TEXT, --template NAME, --max-tokens N, --temperature T, --top-k N, --top-p P, --min-p P, --seed S";
+of chat and run: --system TEXT, --template NAME-OR-FILE, --max-tokens N, --temperature T, --top-k N, --top-p P, --min-p P, --seed S";
 
 fn main() -> ExitCode {
     let result = Args::parse().and_then(|args| match args.command.as_str() {

@@ -22,6 +22,14 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
+    /// A part of a split model is missing or does not fit.
+    #[error("split model, part {part}: {reason}")]
+    Split {
+        /// Number of the part, from 1; 0 for the whole.
+        part: usize,
+        /// What is wrong.
+        reason: &'static str,
+    },
     /// The file is not a GGUF file that can be trusted.
     #[error(transparent)]
     Gguf(#[from] sprat_gguf::Error),

@@ -59,7 +59,7 @@ impl Context {
             // Beyond these there are no embeddings to look up.
             max_positions = max_positions.min(trained);
         }
-        let ropes = model.weights.ropes(&model.config, max_positions, model.file.bytes());
+        let ropes = model.weights.ropes(&model.config, max_positions, &model.file);
         let logits = Shared::new(model.config.vocabulary);
         let options = options.clone();
         Ok(Self { model, isa, options, threads, max_positions, cache: KvCache::default(), buffers, ropes, logits })
@@ -198,7 +198,7 @@ impl Context {
             config: &model.config,
             weights: &model.weights,
             ropes: &self.ropes,
-            file: model.file.bytes(),
+            file: &model.file,
             tokens,
             wanted,
             cache: &self.cache,

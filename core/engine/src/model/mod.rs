@@ -1,6 +1,7 @@
 //! A model: a mapped file whose metadata and tensors have been checked, ready for any number of sequences.
 
 mod context;
+mod open;
 mod transformer;
 
 use std::sync::Arc;
@@ -8,19 +9,20 @@ use std::sync::Arc;
 use sprat_gguf::Contents;
 
 pub use context::{Context, ContextOptions};
+pub use open::{OpenOptions, TemplateChoice};
 
 pub(crate) use crate::backend::cpu::KvCache;
 use crate::chat::ChatTemplate;
 use crate::config::Config;
 use crate::error::Error;
-use crate::file::{MappedFile, Source};
+use crate::file::MappedFile;
 use crate::tokenizer::Tokenizer;
 use crate::weights::Weights;
 
 /// An opened model.
 pub struct Model {
     pub(crate) file: Arc<MappedFile>,
-    pub(crate) contents: Contents,
+    pub(crate) parts: Vec<Contents>,
     pub(crate) config: Config,
     pub(crate) weights: Weights,
     tokenizer: Tokenizer,
@@ -35,36 +37,17 @@ pub struct Info {
     pub name: String,
     /// Its family: `general.architecture`.
     pub family: &'static str,
-    /// Where its chat template comes from: the file, a built-in one by name, or nowhere.
+    /// Where its chat template comes from: the app, the file, a built-in one by name, or nowhere.
     pub template: String,
 }
 
 impl Model {
-    /// Maps `source` and checks that everything a forward pass needs is there and fits together.
-    pub fn open(source: impl Into<Source>) -> Result<Self, Error> {
-        let file = Arc::new(MappedFile::open(source.into())?);
-        let contents = Contents::parse(file.bytes(), file.bytes().len() as u64)?;
-        let config = Config::read(&contents)?;
-        let weights = Weights::load(&contents, &config)?;
-        let tokenizer = Tokenizer::from_gguf(&contents, file.clone())?;
-        let name = contents.str("general.name")?.unwrap_or_default().to_owned();
-        let (origin, template) = match contents.str("tokenizer.chat_template")? {
-            Some(source) => ("the file's own".to_owned(), Some(ChatTemplate::parse(source)?)),
-            None => match ChatTemplate::detect(config.spec.name, &name) {
-                Some(builtin) => (builtin.to_owned(), Some(ChatTemplate::builtin(builtin)?)),
-                None => ("none".to_owned(), None),
-            },
-        };
-        let info = Info { name, family: config.spec.name, template: origin };
-        Ok(Self { file, contents, config, weights, tokenizer, template: template.map(Arc::new), info })
-    }
-
     /// Its vocabulary.
     pub fn tokenizer(&self) -> &Tokenizer {
         &self.tokenizer
     }
 
-    /// Its chat template: the file's own, or the built-in one for its kind.
+    /// Its chat template: the one chosen when it was opened, the file's own, or the built-in one for its kind.
     pub fn template(&self) -> Result<Arc<ChatTemplate>, Error> {
         self.template.clone().ok_or(Error::NoTemplate)
     }
@@ -74,9 +57,14 @@ impl Model {
         &self.info
     }
 
-    /// The table of contents of its file.
-    pub fn contents(&self) -> &Contents {
-        &self.contents
+    /// The table of contents of each part of its file; the first holds the metadata.
+    pub fn parts(&self) -> &[Contents] {
+        &self.parts
+    }
+
+    /// Names of the file's tensors that its family has no use for.
+    pub fn unused_tensors(&self) -> &[String] {
+        &self.weights.unused
     }
 
     /// Its dimensions.

@@ -176,7 +176,7 @@ impl Engine {
     pub fn memory(&self) -> Memory {
         let model = self.context.model();
         Memory {
-            mapped: model.file.bytes().len(),
+            mapped: model.file.len_bytes(),
             resident: model.resident_bytes(),
             kv: self.context.kv_bytes(),
             scratch: self.context.scratch_bytes(),

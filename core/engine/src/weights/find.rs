@@ -1,5 +1,8 @@
 //! Finds tensors by name, with the checks that every one gets.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+
 use sprat_gguf::{Contents, Tensor};
 use sprat_kernels::Format;
 
@@ -9,22 +12,45 @@ use crate::error::Error;
 
 /// Lookup with the checks that every tensor gets.
 pub struct Tensors<'a> {
-    pub contents: &'a Contents,
+    parts: &'a [Contents],
+    used: RefCell<BTreeSet<&'a str>>,
 }
 
-impl Tensors<'_> {
-    fn find(&self, name: &str) -> Result<&Tensor, Error> {
-        self.contents.tensor(name).ok_or_else(|| Error::MissingTensor { name: name.to_owned() })
+impl<'a> Tensors<'a> {
+    /// Over the parts of a file.
+    pub fn new(parts: &'a [Contents]) -> Self {
+        Self { parts, used: RefCell::default() }
+    }
+
+    /// Names of the tensors that nobody has asked for.
+    pub fn unused(&self) -> Vec<String> {
+        let used = self.used.borrow();
+        let all = self.parts.iter().flat_map(|part| &part.tensors).map(|tensor| tensor.name.as_str());
+        all.filter(|name| !used.contains(name)).map(str::to_owned).collect()
+    }
+
+    /// A tensor, if the file has it.
+    fn tensor(&self, name: &str) -> Option<&'a Tensor> {
+        self.parts.iter().find_map(|part| part.tensor(name))
+    }
+
+    /// A tensor, and the part of the file that it is in.
+    fn find(&self, name: &str) -> Result<(usize, &'a Tensor), Error> {
+        let mut parts = self.parts.iter().enumerate();
+        let found = parts.find_map(|(index, part)| Some((index, part.tensor(name)?)));
+        let (part, tensor) = found.ok_or_else(|| Error::MissingTensor { name: name.to_owned() })?;
+        self.used.borrow_mut().insert(&tensor.name);
+        Ok((part, tensor))
     }
 
     /// Whether the file has the weights of `name`.
     pub fn has(&self, name: &str) -> bool {
-        self.contents.tensor(&format!("{name}.weight")).is_some()
+        self.tensor(&format!("{name}.weight")).is_some()
     }
 
     /// Rows of the matrix `name`, if the file has it.
     pub fn rows(&self, name: &str) -> Option<usize> {
-        let tensor = self.contents.tensor(&format!("{name}.weight"))?;
+        let tensor = self.tensor(&format!("{name}.weight"))?;
         usize::try_from(*tensor.shape.get(1)?).ok()
     }
 
@@ -39,7 +65,7 @@ impl Tensors<'_> {
     }
 
     pub fn matrix(&self, name: &str, rows: usize, cols: usize) -> Result<Matrix, Error> {
-        let tensor = self.find(name)?;
+        let (file_part, tensor) = self.find(name)?;
         Self::shape_is(tensor, &[rows, cols])?;
         let unsupported = || Error::TensorType { name: name.to_owned(), kind: tensor.kind.to_string() };
         let format = format_of(tensor).ok_or_else(unsupported)?;
@@ -48,7 +74,7 @@ impl Tensors<'_> {
         }
         let row_bytes = format.row_bytes(cols);
         let start = usize::try_from(tensor.range.start).map_err(|_| unsupported())?;
-        Ok(Matrix { format, rows, row_bytes, start })
+        Ok(Matrix { format, rows, row_bytes, file_part, start })
     }
 
     pub fn vector(&self, name: &str, len: usize) -> Result<Vector, Error> {
@@ -57,17 +83,17 @@ impl Tensors<'_> {
 
     /// All values of a float tensor.
     fn values(&self, name: &str, shape: &[usize]) -> Result<Vector, Error> {
-        let tensor = self.find(name)?;
+        let (file_part, tensor) = self.find(name)?;
         Self::shape_is(tensor, shape)?;
         let range = tensor.range.start as usize..tensor.range.end as usize;
         if tensor.kind.to_string() != "F32" || range.start % 4 != 0 {
             return Err(Error::TensorType { name: name.to_owned(), kind: tensor.kind.to_string() });
         }
-        Ok(Vector(range))
+        Ok(Vector { file_part, range })
     }
 
     pub fn optional_vector(&self, name: &str, len: usize) -> Result<Option<Vector>, Error> {
-        self.contents.tensor(name).map(|_| self.vector(name, len)).transpose()
+        self.tensor(name).map(|_| self.vector(name, len)).transpose()
     }
 
     pub fn linear(&self, name: &str, rows: usize, cols: usize) -> Result<Linear, Error> {
@@ -76,11 +102,11 @@ impl Tensors<'_> {
     }
 
     pub fn optional_matrix(&self, name: &str, rows: usize, cols: usize) -> Result<Option<Matrix>, Error> {
-        self.contents.tensor(name).map(|_| self.matrix(name, rows, cols)).transpose()
+        self.tensor(name).map(|_| self.matrix(name, rows, cols)).transpose()
     }
 
     pub fn optional_linear(&self, name: &str, rows: usize, cols: usize) -> Result<Option<Linear>, Error> {
-        self.contents.tensor(&format!("{name}.weight")).map(|_| self.linear(name, rows, cols)).transpose()
+        self.tensor(&format!("{name}.weight")).map(|_| self.linear(name, rows, cols)).transpose()
     }
 
     pub fn norm(&self, name: &str, len: usize) -> Result<Norm, Error> {
@@ -91,7 +117,7 @@ impl Tensors<'_> {
     /// A norm of queries or keys, of the kind that its shape shows.
     pub fn optional_head_norm(&self, name: &str, heads: usize, head_dim: usize) -> Result<Option<HeadNorm>, Error> {
         let weight = format!("{name}.weight");
-        let Some(tensor) = self.contents.tensor(&weight) else { return Ok(None) };
+        let Some(tensor) = self.tensor(&weight) else { return Ok(None) };
         let wide = |n: usize| tensor.shape.first() == Some(&(n as u64));
         Ok(Some(if wide(heads * head_dim) && heads > 1 {
             HeadNorm::Whole(self.norm(name, heads * head_dim)?)

@@ -13,6 +13,7 @@ pub use tensor::{Linear, Matrix, Vector};
 
 use crate::config::{Config, Rope, RopeConfig};
 use crate::error::Error;
+use crate::file::MappedFile;
 use find::Tensors;
 
 /// All tensors of a model.
@@ -28,6 +29,8 @@ pub struct Weights {
     pub output_norm: Norm,
     /// The head, `[vocabulary, dim]`; the embedding again where the file ties them.
     pub output: Linear,
+    /// Names of the file's tensors that the family has no use for.
+    pub unused: Vec<String>,
     /// Divisors of the rotary frequencies, `[pairs]`.
     rope_factors: Option<Vector>,
     /// The same for contexts not longer than the model's training, and for longer ones.
@@ -36,8 +39,8 @@ pub struct Weights {
 
 impl Weights {
     /// Finds the tensors that `config` asks for.
-    pub fn load(contents: &Contents, config: &Config) -> Result<Self, Error> {
-        let tensors = Tensors { contents };
+    pub fn load(parts: &[Contents], config: &Config) -> Result<Self, Error> {
+        let tensors = Tensors::new(parts);
         let embedding = tensors.matrix("token_embd.weight", config.vocabulary, config.dim)?;
         let output = match tensors.optional_linear("output", config.vocabulary, config.dim)? {
             Some(output) => output,
@@ -55,14 +58,15 @@ impl Weights {
             output,
             rope_factors: factors("rope_freqs.weight")?,
             short_and_long: short_and_long.map(|(short, long)| [short, long]),
+            unused: tensors.unused(),
         })
     }
 
     /// The rotary embeddings of [`Config::ropes`] in a context of `positions`.
-    pub fn ropes(&self, config: &Config, positions: usize, file: &[u8]) -> Vec<Rope> {
+    pub fn ropes(&self, config: &Config, positions: usize, file: &MappedFile) -> Vec<Rope> {
         let rope = |rope: &RopeConfig| {
             // Contexts are padded to this before they are compared, as where these files come from (llama.cpp).
-            let long = positions.next_multiple_of(256) > rope.original_context;
+            let long = positions.checked_next_multiple_of(256).is_none_or(|padded| padded > rope.original_context);
             let by_length = self.short_and_long.as_ref().map(|pair| &pair[usize::from(long)]);
             let factors = self.rope_factors.as_ref().or(by_length);
             Rope::new(rope, factors.map(|f| f.get(file)))

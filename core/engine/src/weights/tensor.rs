@@ -1,10 +1,10 @@
-//! Tensors as byte ranges of the mapped file.
+//! Tensors as byte ranges of the mapped file, or of one of its parts.
 
 use std::ops::Range;
 
 use sprat_kernels::Format;
 
-use crate::file::f32s;
+use crate::file::{MappedFile, f32s};
 
 /// A matrix in the file, each row a whole number of blocks.
 #[derive(Clone, Debug)]
@@ -14,13 +14,14 @@ pub struct Matrix {
     /// Outputs.
     pub rows: usize,
     pub(super) row_bytes: usize,
-    pub(super) start: usize,
+    pub(super) file_part: usize,
+    pub(super) start: usize, // in that part of the file
 }
 
 impl Matrix {
     /// The bytes of some rows.
-    pub fn rows<'a>(&self, file: &'a [u8], rows: Range<usize>) -> &'a [u8] {
-        &file[self.start + rows.start * self.row_bytes..self.start + rows.end * self.row_bytes]
+    pub fn rows<'a>(&self, file: &'a MappedFile, rows: Range<usize>) -> &'a [u8] {
+        &file.part(self.file_part)[self.start + rows.start * self.row_bytes..self.start + rows.end * self.row_bytes]
     }
 
     /// Bytes of one row.
@@ -36,16 +37,20 @@ impl Matrix {
 
 /// A vector of f32 in the file.
 #[derive(Clone, Debug)]
-pub struct Vector(pub(super) Range<usize>);
+pub struct Vector {
+    pub(super) file_part: usize,
+    pub(super) range: Range<usize>, // in that part of the file
+}
 
 impl Vector {
     /// The values.
-    pub fn get<'a>(&self, file: &'a [u8]) -> &'a [f32] {
-        f32s(&file[self.0.clone()])
+    pub fn get<'a>(&self, file: &'a MappedFile) -> &'a [f32] {
+        f32s(&file.part(self.file_part)[self.range.clone()])
     }
 
     pub(super) fn part(&self, values: Range<usize>) -> Self {
-        Self(self.0.start + 4 * values.start..self.0.start + 4 * values.end)
+        let start = self.range.start;
+        Self { file_part: self.file_part, range: start + 4 * values.start..start + 4 * values.end }
     }
 }
 

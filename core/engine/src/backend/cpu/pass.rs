@@ -10,6 +10,7 @@ use super::kv::KvCache;
 use super::pool::Team;
 use super::shared::Shared;
 use crate::config::{Config, NormKind, Rope};
+use crate::file::MappedFile;
 use crate::weights::{Norm, Weights};
 
 /// Weight bytes of one piece of work: a slow core costs at most one piece, and the shared counter stays cold.
@@ -26,7 +27,7 @@ pub struct Pass<'a> {
     /// One for each of [`Config::ropes`].
     pub ropes: &'a [Rope],
     /// The mapped file.
-    pub file: &'a [u8],
+    pub file: &'a MappedFile,
     /// Token ids of this pass, at most [`Buffers::rows`].
     pub tokens: &'a [u32],
     /// Which of `tokens` need logits: the last so many.
