@@ -46,6 +46,11 @@ pub(super) fn is_sequence(value: &Value) -> bool {
     matches!(value.kind(), ValueKind::Seq | ValueKind::String | ValueKind::Map | ValueKind::Undefined)
 }
 
+/// The test `iterable`: whatever a loop takes in Python, so not `none`, over which the renderer loops zero times.
+pub(super) fn is_iterable(value: &Value) -> bool {
+    is_sequence(value) || value.kind() == ValueKind::Iterable
+}
+
 /// The test `callable`: functions and macros are the only values of no other kind.
 pub(super) fn is_callable(value: &Value) -> bool {
     value.kind() == ValueKind::Plain

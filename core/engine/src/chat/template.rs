@@ -261,6 +261,7 @@ fn environment() -> Environment<'static> {
     environment.add_filter("int", python::int);
     environment.add_filter("float", python::float);
     environment.add_test("sequence", python::is_sequence);
+    environment.add_test("iterable", python::is_iterable);
     environment.add_test("callable", python::is_callable);
     environment.add_function("namespace", namespace);
     environment.add_function("raise_exception", raise_exception);

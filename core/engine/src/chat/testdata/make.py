@@ -161,6 +161,7 @@ EDGES = [
     "{{ true is boolean }}{{ 1 is boolean }}{{ 1 is number }}{{ 1.5 is number }}{{ 1 is integer }}{{ true is integer }}{{ 1.0 is float }}{{ true is number }}{{ true is true }}{{ 1 is true }}{{ false is false }}",
     "{{ 3 is odd }}{{ 4 is even }}{{ 9 is divisibleby(3) }}{{ 1 is eq(1) }}{{ 1 is sameas(1) }}{{ 'a' is in('abc') }}{{ 'a' is in(['b']) }}{{ x is callable }}{{ raise_exception is callable }}{{ raise_exception is defined }}{{ strftime_now is defined }}",
     "{{ missing is string }}{{ missing is mapping }}{{ missing is sequence }}{{ missing is iterable }}{{ missing is undefined }}{{ 'A' is upper }}{{ 'a' is lower }}", "{{ x is nosuchtest }}",
+    "{{ none is iterable }}{{ tools is iterable }}{{ true is iterable }}{{ 1.5 is iterable }}{{ range(2) is iterable }}{{ d.items() is iterable }}{{ (words|map('upper')) is iterable }}",
     # operators and truth
     "{{ '' or 'b' }}{{ 'a' and 'b' }}{{ none or [] }}{{ not '' }}{{ 1 == 1.0 }}{{ '1' == 1 }}{{ none == missing }}{{ true == 1 }}{{ 1 < 2 }}{{ 'a' < 'b' }}{{ [1] == [1] }}{{ {'a': 1} == {'a': 1} }}",
     "{{ 1 if true else 2 }}{{ 1 if false }}|{{ 'a' if missing else 'b' }}{{ (1 if false) is defined }}", "{{ 'a' in missing }}", "{{ 'l' in 'hello' }}{{ 3 in items_ }}", "{{ 'x' in none }}",
