@@ -29,6 +29,10 @@ pub struct Family {
     pub fused: bool,
     /// The feed-forward part.
     pub feed_forward: FeedForward,
+    /// What takes its place.
+    pub experts: Option<Experts>,
+    /// Whether each query head has a sink.
+    pub sinks: bool,
     /// Whether positions are embedded.
     pub positions: bool,
     /// Rotary factors for short and long contexts.
@@ -57,6 +61,15 @@ pub enum FeedForward {
     Fused,
     /// Up alone.
     Plain,
+}
+
+/// A mixture of 6 experts, of which a token goes through 2.
+#[derive(Clone, Copy, Debug)]
+pub struct Experts {
+    /// Width of the part that every token goes through, with a weight of its own.
+    pub shared: Option<usize>,
+    /// Whether router and experts have biases.
+    pub bias: bool,
 }
 
 /// A metadata value.
@@ -90,6 +103,8 @@ const LLAMA: Family = Family {
     head_norm: None,
     fused: false,
     feed_forward: FeedForward::Gated,
+    experts: None,
+    sinks: false,
     positions: false,
     long_rope: false,
     keys: &[],
@@ -241,6 +256,25 @@ pub static FAMILIES: &[Family] = &[
         bias: "foud",
         keys: &[("use_parallel_residual", Key::Switch(true))],
         ..PHI2
+    },
+    Family { name: "llama-moe", experts: Some(Experts { shared: None, bias: false }), ..LLAMA },
+    Family {
+        name: "qwen2moe",
+        architecture: "qwen2moe",
+        tied: false,
+        experts: Some(Experts { shared: Some(256), bias: false }),
+        keys: &[("expert_shared_feed_forward_length", Key::Count(256))],
+        ..QWEN2
+    },
+    Family {
+        name: "gpt-oss",
+        architecture: "gpt-oss",
+        norms: &["attn_norm", "post_attention_norm"],
+        bias: "qkvo",
+        experts: Some(Experts { shared: None, bias: true }),
+        sinks: true,
+        keys: &[("attention.sliding_window", Key::Count(16))],
+        ..LLAMA
     },
     Family { name: "gpt2", architecture: "gpt2", tied: true, norms: BEFORE, bias: "foud", positions: true, ..PHI2 },
 ];

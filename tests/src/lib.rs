@@ -1,5 +1,6 @@
 //! What the tests share: small model files, and a plain forward pass as their oracle.
 
+mod experts;
 pub mod families;
 pub mod reference;
 pub mod small;

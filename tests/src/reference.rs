@@ -6,9 +6,9 @@ use sprat_kernels::{Format, Isa};
 
 /// A model as plain f32 matrices.
 pub struct Reference<'a> {
-    contents: &'a Contents,
+    pub(crate) contents: &'a Contents,
     bytes: &'a [u8],
-    architecture: &'a str,
+    pub(crate) architecture: &'a str,
 }
 
 impl<'a> Reference<'a> {
@@ -18,20 +18,20 @@ impl<'a> Reference<'a> {
         Self { contents, bytes, architecture }
     }
 
-    fn number(&self, key: &str) -> Option<u64> {
+    pub(crate) fn number(&self, key: &str) -> Option<u64> {
         self.contents.u64(&format!("{}.{key}", self.architecture)).expect("a number")
     }
 
-    fn size(&self, key: &str) -> usize {
+    pub(crate) fn size(&self, key: &str) -> usize {
         self.number(key).expect("present") as usize
     }
 
-    fn float(&self, key: &str) -> Option<f32> {
+    pub(crate) fn float(&self, key: &str) -> Option<f32> {
         self.contents.f32(&format!("{}.{key}", self.architecture)).expect("a float")
     }
 
     /// A tensor as rows of f32.
-    fn tensor(&self, name: &str) -> Option<Vec<Vec<f32>>> {
+    pub(crate) fn tensor(&self, name: &str) -> Option<Vec<Vec<f32>>> {
         let tensor = self.contents.tensor(name)?;
         let cols = tensor.shape[0] as usize;
         let format = format_of(&tensor.kind.to_string());
@@ -45,12 +45,12 @@ impl<'a> Reference<'a> {
         Some(bytes.chunks_exact(row_bytes).map(row).collect())
     }
 
-    fn vector(&self, name: &str) -> Option<Vec<f32>> {
+    pub(crate) fn vector(&self, name: &str) -> Option<Vec<f32>> {
         self.tensor(name).map(|mut rows| rows.remove(0))
     }
 
     /// `W x + b` for every position.
-    fn linear(&self, x: &[Vec<f32>], name: &str) -> Vec<Vec<f32>> {
+    pub(crate) fn linear(&self, x: &[Vec<f32>], name: &str) -> Vec<Vec<f32>> {
         let w = self.tensor(&format!("{name}.weight")).expect("present");
         let b = self.vector(&format!("{name}.bias"));
         let row = |x: &Vec<f32>| -> Vec<f32> {
@@ -80,7 +80,7 @@ impl<'a> Reference<'a> {
     /// Whether a layer sees a window only.
     fn windowed(&self, layer: usize) -> bool {
         let period = match self.architecture {
-            "gemma2" => 2,
+            "gemma2" | "gpt-oss" => 2,
             "gemma3" => 6,
             "olmo2" | "cohere2" => 4,
             _ => return false,
@@ -183,13 +183,16 @@ impl<'a> Reference<'a> {
         let scale = self.float("attention.scale").unwrap_or(1.0 / (head_dim as f32).sqrt());
         let cap = self.float("attn_logit_softcapping");
         let window = self.number("attention.sliding_window").filter(|_| self.windowed(layer));
+        let sinks = self.vector(&name("attn_sinks.weight"));
         let attended = |i: usize| {
             let first = window.map_or(0, |window| (i + 1).saturating_sub(window as usize));
             let head = |h: usize| {
                 let kv = h / (heads / kv_heads);
                 let score = |j: usize| soft_cap(dot(&q[i][h], &k[j][kv]) * scale, cap);
-                let weights = softmax((first..=i).map(score).collect());
-                let value = |d: usize| weights.iter().zip(&v[first..]).map(|(w, v)| w * v[kv][d]).sum();
+                // A sink is one more score, without a value.
+                let sink = sinks.as_ref().map(|sinks| sinks[h]);
+                let weights = softmax((first..=i).map(score).chain(sink).collect());
+                let value = |d: usize| weights.iter().zip(&v[first..=i]).map(|(w, v)| w * v[kv][d]).sum();
                 (0..head_dim).map(value).collect::<Vec<f32>>()
             };
             (0..heads).flat_map(head).collect()
@@ -201,6 +204,9 @@ impl<'a> Reference<'a> {
     /// Output of the feed-forward part for every position: `down(f(gate(x)) * up(x))`, or `down(f(up(x)))`.
     fn feed_forward(&self, x: &[Vec<f32>], layer: usize) -> Vec<Vec<f32>> {
         let name = |part: &str| format!("blk.{layer}.{part}");
+        if self.contents.tensor(&name("ffn_gate_inp.weight")).is_some() {
+            return self.experts(x, layer);
+        }
         let gelu_families = ["gemma2", "gemma3", "phi2", "gptneox", "gpt2"];
         let f = if gelu_families.contains(&self.architecture) { gelu } else { silu };
         let (up, width) = (self.linear(x, &name("ffn_up")), self.size("feed_forward_length"));
@@ -230,7 +236,11 @@ impl<'a> Reference<'a> {
         for layer in 0..self.size("block_count") {
             let name = |part: &str| format!("blk.{layer}.{part}");
             let input = self.normed(&x, &name("attn_norm"));
-            let attended = self.normed(&self.attention(&input, layer), &name("post_attention_norm"));
+            let attended = self.attention(&input, layer);
+            // In some families this norms the stream, for the feed-forward part.
+            let early = self.architecture == "gpt-oss";
+            let post = name("post_attention_norm");
+            let attended = if early { attended } else { self.normed(&attended, &post) };
             let own_norm = self.contents.tensor(&name("ffn_norm.weight")).is_some();
             // Both parts read the same stream: through one norm, or through two.
             let beside = match self.architecture {
@@ -239,7 +249,8 @@ impl<'a> Reference<'a> {
                 _ => None,
             };
             add(&mut x, &attended, residual);
-            let input = beside.unwrap_or_else(|| self.normed(&x, &name("ffn_norm")));
+            let norm = if early { post } else { name("ffn_norm") };
+            let input = beside.unwrap_or_else(|| self.normed(&x, &norm));
             let made = self.normed(&self.feed_forward(&input, layer), &name("post_ffw_norm"));
             add(&mut x, &made, residual);
         }
@@ -253,7 +264,7 @@ impl<'a> Reference<'a> {
     }
 }
 
-fn dot(a: &[f32], b: &[f32]) -> f32 {
+pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
     a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>() as f32
 }
 
@@ -274,11 +285,11 @@ fn gelu(x: f32) -> f32 {
     0.5 * x * (1.0 + ((2.0 / std::f32::consts::PI).sqrt() * (x + 0.044715 * x.powi(3))).tanh())
 }
 
-fn silu(x: f32) -> f32 {
+pub(crate) fn silu(x: f32) -> f32 {
     x / (1.0 + (-x).exp())
 }
 
-fn softmax(mut scores: Vec<f32>) -> Vec<f32> {
+pub(crate) fn softmax(mut scores: Vec<f32>) -> Vec<f32> {
     let max = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     scores.iter_mut().for_each(|s| *s = (*s - max).exp());
     let sum: f32 = scores.iter().sum();

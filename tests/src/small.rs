@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use sprat_gguf::{TensorKind, Writer};
 
-use crate::families::{Family, FeedForward, HeadNorm, Key, family};
+use crate::families::{Experts, Family, FeedForward, HeadNorm, Key, family};
 
 /// Width of the residual stream: one block of the K-formats.
 pub const DIM: usize = 256;
@@ -15,6 +15,8 @@ pub const DIM: usize = 256;
 const HEADS: usize = 4;
 /// Width of the feed-forward part.
 pub const FEED_FORWARD: usize = 512;
+/// Experts of a layer.
+const EXPERTS: usize = 6;
 /// Size of the vocabulary.
 pub const VOCABULARY: usize = 320;
 /// Positions.
@@ -71,7 +73,10 @@ impl Small {
             ("rope.dimension_count", rotary),
             ("vocab_size", VOCABULARY),
         ];
-        for (name, size) in sizes {
+        let experts: &[_] = &[("expert_count", EXPERTS), ("expert_used_count", 2)];
+        let experts = if self.family.experts.is_some() { experts } else { &[] };
+        let width = if experts.is_empty() { None } else { Some(("expert_feed_forward_length", FEED_FORWARD)) };
+        for (name, size) in sizes.into_iter().chain(experts.iter().copied()).chain(width) {
             writer.u32(&key(name), size as u32);
         }
         let norm = if layer_norm.is_some() { "" } else { "rms_" };
@@ -117,16 +122,49 @@ impl File {
         self.tensors.push((name, vec![cols as u64, rows as u64], kind, data));
     }
 
+    /// Matrices of the experts, one behind the other.
+    fn expert_matrices(&mut self, name: String, rows: usize, cols: usize) {
+        self.matrix(name, EXPERTS * rows, cols, 1.0);
+        let (_, shape, _, _) = self.tensors.last_mut().expect("just pushed");
+        *shape = vec![cols as u64, rows as u64, EXPERTS as u64];
+    }
+
+    fn experts(&mut self, i: usize, experts: Experts) {
+        let name = |part: &str| format!("blk.{i}.{part}");
+        // Loud, so that rounding seldom changes who is chosen.
+        self.spread(name("ffn_gate_inp.weight"), &[EXPERTS, DIM], 0.0, 0.3);
+        let kinds = [("gate", FEED_FORWARD, DIM), ("up", FEED_FORWARD, DIM), ("down", DIM, FEED_FORWARD)];
+        for (kind, rows, cols) in kinds {
+            self.expert_matrices(name(&format!("ffn_{kind}_exps.weight")), rows, cols);
+            if experts.bias {
+                self.values(name(&format!("ffn_{kind}_exps.bias")), &[EXPERTS, rows], 0.0);
+            }
+        }
+        if experts.bias {
+            self.values(name("ffn_gate_inp.bias"), &[EXPERTS], 0.0);
+        }
+        if let Some(width) = experts.shared {
+            self.values(name("ffn_gate_inp_shexp.weight"), &[DIM], 0.0);
+            for (kind, rows, cols) in [("gate", width, DIM), ("up", width, DIM), ("down", DIM, width)] {
+                self.matrix(name(&format!("ffn_{kind}_shexp.weight")), rows, cols, 1.0);
+            }
+        }
+    }
+
     fn values(&mut self, name: String, shape: &[usize], mean: f32) {
+        self.spread(name, shape, mean, 0.1);
+    }
+
+    fn spread(&mut self, name: String, shape: &[usize], mean: f32, spread: f32) {
         let random = &mut self.random;
-        let value = |_| (mean + 0.1 * random.normal()).to_le_bytes();
+        let value = |_| (mean + spread * random.normal()).to_le_bytes();
         let data = (0..shape.iter().product::<usize>()).flat_map(value).collect();
         let shape = shape.iter().rev().map(|&n| n as u64).collect();
         self.tensors.push((name, shape, TensorKind::F32, data));
     }
 
     fn matrices(&mut self) {
-        let Family { kv_heads, head_dim, tied, fused, feed_forward, positions, .. } = *self.small.family;
+        let Family { kv_heads, head_dim, tied, fused, feed_forward, positions, experts, .. } = *self.small.family;
         let (q, kv) = (HEADS * head_dim, kv_heads * head_dim);
         self.matrix("token_embd.weight".into(), VOCABULARY, DIM, 4.0);
         if positions {
@@ -148,8 +186,12 @@ impl File {
             for &(name, rows, gain) in projections {
                 self.matrix(format!("blk.{i}.{name}.weight"), rows, DIM, gain);
             }
-            for (name, rows, cols) in rest.into_iter().flatten() {
+            let only_attention = |&(name, _, _): &(&str, usize, usize)| experts.is_none() || name == "attn_output";
+            for (name, rows, cols) in rest.into_iter().flatten().filter(only_attention) {
                 self.matrix(format!("blk.{i}.{name}.weight"), rows, cols, 1.0);
+            }
+            if let Some(experts) = experts {
+                self.experts(i, experts);
             }
         }
     }
@@ -187,6 +229,9 @@ impl File {
                     Some(HeadNorm::Whole) => self.values(name, &[heads * head_dim], 1.4),
                 }
             }
+        }
+        for i in (0..self.small.layers).filter(|_| self.small.family.sinks) {
+            self.values(format!("blk.{i}.attn_sinks.weight"), &[HEADS], 1.0);
         }
         if bias.contains('h') {
             self.values("output.bias".into(), &[VOCABULARY], 0.0);

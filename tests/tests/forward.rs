@@ -78,7 +78,9 @@ fn quantized_files_are_as_near_as_8_bit_activations_allow() {
             let ours = logits(&open(&small), &ContextOptions::default(), &tokens, tokens.len());
             let divergence = divergence(&ours, &plain(&small, &tokens));
             // llama.cpp's divergence from the same weights in f32 on such random files is 2e-3 to 6e-3.
-            assert!(divergence < 2e-2, "{small:?}: divergence {divergence:e}");
+            // Where rounding tips the choice of an expert, it costs most of a position.
+            let limit = if family.experts.is_some() { 1e-1 } else { 2e-2 };
+            assert!(divergence < limit, "{small:?}: divergence {divergence:e}");
         }
     }
 }

@@ -8,6 +8,7 @@ const UNSAFE: &[(&str, &str)] = &[
     ("core/engine/src/backend/cpu/attention_in.rs", "workers write disjoint heads between barriers"),
     ("core/engine/src/backend/cpu/attention_out.rs", "workers write disjoint rows between barriers"),
     ("core/engine/src/backend/cpu/buffers.rs", "workers write disjoint parts of one buffer"),
+    ("core/engine/src/backend/cpu/experts.rs", "workers write disjoint places and columns between barriers"),
     ("core/engine/src/backend/cpu/feed_forward.rs", "workers write disjoint columns between barriers"),
     ("core/engine/src/backend/cpu/kv.rs", "workers fill disjoint rows of a page"),
     ("core/engine/src/backend/cpu/pool.rs", "lends the caller's borrow to the workers while it waits"),

@@ -2,6 +2,7 @@
 
 use sprat_kernels::{Activation, Pairing};
 
+use super::experts::{ExpertsSpec, Routing};
 use super::spec::{Block, Cap, Factor, NormKind, NormNames, Rotation, Sizes, Spec, WindowRope, Windows};
 use crate::error::Error;
 
@@ -17,6 +18,8 @@ const LLAMA: Spec = Spec {
     windows: None,
     temperature: false,
     activation: Activation::Silu,
+    clamped_gate: false,
+    experts: ExpertsSpec::USUAL,
     embedding_scale: Factor::ONE,
     residual_scale: Factor::ONE,
     attention_scale: Factor::Fixed(Sizes::inverse_root_of_head),
@@ -63,6 +66,9 @@ const MINICPM: Spec = Spec {
     ..LLAMA
 };
 
+/// The weights of a token's experts are what the softmax over all experts says.
+const UNSCALED: ExpertsSpec = ExpertsSpec { normalized: false, ..ExpertsSpec::USUAL };
+
 /// Every second layer sees a window, of the width that the file states.
 const EVERY_SECOND: Windows =
     Windows { period: 2, default_width: None, rope: WindowRope::Same, only_with_layers: None };
@@ -73,6 +79,9 @@ static FAMILIES: &[Spec] = &[
     Spec { name: "mistral3", temperature: true, ..LLAMA },
     QWEN2,
     Spec { name: "qwen3", ..QWEN2 },
+    Spec { name: "qwen2moe", experts: UNSCALED, ..QWEN2 },
+    Spec { name: "qwen3moe", ..QWEN2 },
+    Spec { name: "olmoe", experts: UNSCALED, ..QWEN2 },
     GEMMA,
     Spec {
         name: "gemma2",
@@ -97,6 +106,7 @@ static FAMILIES: &[Spec] = &[
     Spec { name: "glm4", norms: NormNames::AROUND, ..LLAMA },
     Spec { name: "smollm3", rotation: Rotation::Except { period: 4 }, ..LLAMA },
     GRANITE,
+    Spec { name: "granitemoe", ..GRANITE },
     Spec {
         name: "olmo2",
         norms: NormNames::AFTER,
@@ -134,6 +144,14 @@ static FAMILIES: &[Spec] = &[
         ..QWEN2
     },
     FALCON,
+    Spec {
+        name: "gpt-oss",
+        norms: NormNames { before_feed_forward: Some("post_attention_norm"), ..NormNames::BEFORE },
+        windows: Some(EVERY_SECOND),
+        clamped_gate: true,
+        experts: ExpertsSpec { routing: Routing::SoftmaxOfChosen, normalized: false },
+        ..QWEN2
+    },
     Spec { name: "gptneox", block: Block::ParallelByKey, ..FALCON },
     Spec { name: "gpt2", block: Block::Sequential, rotation: Rotation::None, ..FALCON },
 ];

@@ -27,8 +27,12 @@ impl<'a> Keys<'a> {
         Error::MissingKey { key: self.full(key) }
     }
 
+    pub fn bad(&self, key: &str, value: impl Display, reason: &'static str) -> Error {
+        Error::BadKey { key: self.full(key), value: value.to_string(), reason }
+    }
+
     pub fn require(&self, key: &str, value: impl Display, good: bool, reason: &'static str) -> Result<(), Error> {
-        if good { Ok(()) } else { Err(Error::BadKey { key: self.full(key), value: value.to_string(), reason }) }
+        if good { Ok(()) } else { Err(self.bad(key, value, reason)) }
     }
 
     /// A count from 1 to `limit`.
@@ -41,7 +45,8 @@ impl<'a> Keys<'a> {
         Ok(self.optional(key, limit)?.unwrap_or(default))
     }
 
-    fn optional(&self, key: &str, limit: usize) -> Result<Option<usize>, Error> {
+    /// A count from 1 to `limit`, if the file has it.
+    pub fn optional(&self, key: &str, limit: usize) -> Result<Option<usize>, Error> {
         let count = self.count(key, limit)?;
         self.require(key, 0, count != Some(0), "outside the accepted range")?;
         Ok(count)

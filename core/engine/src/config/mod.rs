@@ -1,5 +1,6 @@
 //! A model's dimensions, read from the metadata and checked once, so that nothing later needs to doubt them.
 
+mod experts;
 mod family;
 mod keys;
 mod layers;
@@ -8,6 +9,7 @@ mod spec;
 
 use sprat_gguf::Contents;
 
+pub use experts::{ExpertsConfig, Routing};
 use keys::Keys;
 pub use layers::LayerConfig;
 pub use rope::{Rope, RopeConfig};
@@ -35,8 +37,10 @@ pub struct Config {
     pub spec: &'static Spec,
     /// Width of the residual stream.
     pub dim: usize,
-    /// Width of the feed-forward part.
+    /// Width of the feed-forward part, where a layer has one that all tokens go through.
     pub feed_forward: usize,
+    /// The mixture of experts that takes its place or stands beside it.
+    pub experts: Option<ExpertsConfig>,
     /// Size of the vocabulary: rows of the embedding.
     pub vocabulary: usize,
     /// Positions the model was made for.
@@ -94,7 +98,10 @@ impl Config {
 
         let dim = keys.dimension("embedding_length", limits::DIM)?;
         let n_layers = keys.dimension("block_count", limits::LAYERS)?;
-        let feed_forward = keys.dimension("feed_forward_length", limits::FEED_FORWARD)?;
+        let feed_forward = keys.optional("feed_forward_length", limits::FEED_FORWARD)?;
+        let experts = ExpertsConfig::read(spec, &keys, feed_forward)?;
+        let feed_forward = feed_forward.or(experts.as_ref().map(|experts| experts.feed_forward));
+        let feed_forward = feed_forward.ok_or_else(|| keys.missing("feed_forward_length"))?;
         let context_length = keys.dimension("context_length", limits::CONTEXT)?;
         let n_heads = keys.dimension("attention.head_count", limits::HEADS)?;
         let n_kv_heads = keys.dimension_or("attention.head_count_kv", n_heads, limits::HEADS)?;
@@ -118,6 +125,7 @@ impl Config {
             spec,
             dim,
             feed_forward,
+            experts,
             vocabulary,
             context_length,
             norm_eps,

@@ -2,6 +2,8 @@
 
 use sprat_kernels::{Activation, Pairing};
 
+use super::experts::ExpertsSpec;
+
 /// The facts of a family that its files do not state. What the tensors themselves show (biases, tied embeddings,
 /// fused projections, shapes of q/k norms, a plain or a gated feed-forward part) is read from the tensors.
 #[derive(Debug)]
@@ -26,6 +28,10 @@ pub struct Spec {
     pub temperature: bool,
     /// The nonlinearity of the feed-forward part.
     pub activation: Activation,
+    /// Whether gate and up are clamped before they are multiplied, as gpt-oss does (`activation` is not used then).
+    pub clamped_gate: bool,
+    /// How experts are chosen and weighted, in files that have some.
+    pub experts: ExpertsSpec,
     /// Factor on the embeddings.
     pub embedding_scale: Factor,
     /// Factor on what each block adds to the stream.

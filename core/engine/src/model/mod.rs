@@ -74,7 +74,7 @@ impl Model {
 
     /// Bytes of weights that one token reads.
     pub fn bytes_per_token(&self) -> usize {
-        self.weights.bytes_per_token()
+        self.weights.bytes_per_token(&self.config)
     }
 
     /// Bytes of the KV cache for each position.

@@ -65,8 +65,14 @@ impl<'a> Tensors<'a> {
     }
 
     pub fn matrix(&self, name: &str, rows: usize, cols: usize) -> Result<Matrix, Error> {
+        self.matrix_of(name, &[rows, cols])
+    }
+
+    /// A matrix, or several of the same shape behind each other as one.
+    fn matrix_of(&self, name: &str, shape: &[usize]) -> Result<Matrix, Error> {
         let (file_part, tensor) = self.find(name)?;
-        Self::shape_is(tensor, &[rows, cols])?;
+        Self::shape_is(tensor, shape)?;
+        let (cols, rows) = (shape[shape.len() - 1], shape[..shape.len() - 1].iter().product());
         let unsupported = || Error::TensorType { name: name.to_owned(), kind: tensor.kind.to_string() };
         let format = format_of(tensor).ok_or_else(unsupported)?;
         if !cols.is_multiple_of(format.block_len()) {
@@ -99,6 +105,14 @@ impl<'a> Tensors<'a> {
     pub fn linear(&self, name: &str, rows: usize, cols: usize) -> Result<Linear, Error> {
         let matrix = self.matrix(&format!("{name}.weight"), rows, cols)?;
         Ok(Linear { matrix, bias: self.optional_vector(&format!("{name}.bias"), rows)? })
+    }
+
+    /// `count` projections of the same shape, the rows of one behind those of the other.
+    pub fn linears(&self, name: &str, count: usize, rows: usize, cols: usize) -> Result<Linear, Error> {
+        let matrix = self.matrix_of(&format!("{name}.weight"), &[count, rows, cols])?;
+        let bias = format!("{name}.bias");
+        let bias = self.tensor(&bias).map(|_| self.values(&bias, &[count, rows]));
+        Ok(Linear { matrix, bias: bias.transpose()? })
     }
 
     pub fn optional_matrix(&self, name: &str, rows: usize, cols: usize) -> Result<Option<Matrix>, Error> {

@@ -1,8 +1,9 @@
 //! The tensors of one layer.
 
+use super::experts::Experts;
 use super::find::Tensors;
 use super::norm::{HeadNorm, Norm};
-use super::tensor::Linear;
+use super::tensor::{Linear, Vector};
 use crate::config::{Block, Config, LayerConfig};
 use crate::error::Error;
 
@@ -19,8 +20,10 @@ pub struct Layer {
     pub parallel: bool,
     /// On the stream, before the feed-forward part, `[dim]`.
     pub feed_forward_norm: Option<Norm>,
-    /// The feed-forward part.
-    pub feed_forward: FeedForward,
+    /// The feed-forward part that every token goes through; none where experts alone take its place.
+    pub feed_forward: Option<FeedForward>,
+    /// The experts of which a token goes through some.
+    pub experts: Option<Experts>,
     /// On what the feed-forward part puts out, `[dim]`.
     pub feed_forward_post_norm: Option<Norm>,
 }
@@ -38,6 +41,8 @@ pub struct Attention {
     pub q_norm: Option<HeadNorm>,
     /// Norm of the keys.
     pub k_norm: Option<HeadNorm>,
+    /// One more score per query head, without a value, `[n_heads]`.
+    pub sinks: Option<Vector>,
     /// Output, `[dim, n_heads * value_dim]`.
     pub out: Linear,
 }
@@ -64,13 +69,24 @@ impl Layer {
         // Without a norm of its own the feed-forward part reads what attention reads, unless that has a second one.
         let parallel = config.parallel || may_lack && own_norm.is_none();
         let second = Some("attn_norm_2").filter(|part| parallel && tensors.has(&name(part)));
+        let experts = config.experts.as_ref().filter(|experts| index >= experts.first_layer);
+        let feed_forward = match experts {
+            None => Some(FeedForward::find(tensors, &name, "", config.feed_forward, dim)?),
+            // The width of the part beside the experts is what its tensors show.
+            Some(_) => match tensors.rows(&name("ffn_up_shexp")) {
+                Some(width) => Some(FeedForward::find(tensors, &name, "_shexp", width, dim)?),
+                None => None,
+            },
+        };
+        let experts = experts.map(|experts| Experts::find(tensors, &name, dim, experts)).transpose()?;
         Ok(Self {
             attention_norm: norm(second.or(names.before_attention))?,
             attention: Attention::find(tensors, &name, layer, dim)?,
             attention_post_norm: norm(names.after_attention)?,
             parallel,
             feed_forward_norm: norm(own_norm.or(names.before_attention.filter(|_| parallel)))?,
-            feed_forward: FeedForward::find(tensors, &name, config)?,
+            feed_forward,
+            experts,
             feed_forward_post_norm: norm(names.after_feed_forward)?,
         })
     }
@@ -99,14 +115,22 @@ impl Attention {
             v,
             q_norm: tensors.optional_head_norm(&name("attn_q_norm"), layer.n_heads, layer.head_dim)?,
             k_norm: tensors.optional_head_norm(&name("attn_k_norm"), layer.n_kv_heads, layer.head_dim)?,
+            sinks: tensors.optional_vector(&name("attn_sinks.weight"), layer.n_heads)?,
             out: tensors.linear(&name("attn_output"), dim, layer.n_heads * layer.value_dim)?,
         })
     }
 }
 
 impl FeedForward {
-    fn find(tensors: &Tensors<'_>, name: &dyn Fn(&str) -> String, config: &Config) -> Result<Self, Error> {
-        let (dim, f) = (config.dim, config.feed_forward);
+    /// Finds the tensors of a part of width `f`, whose names end in `suffix`.
+    fn find(
+        tensors: &Tensors<'_>,
+        name: &dyn Fn(&str) -> String,
+        suffix: &str,
+        f: usize,
+        dim: usize,
+    ) -> Result<Self, Error> {
+        let name = |part: &str| name(&format!("{part}{suffix}"));
         let up = name("ffn_up");
         let (gate, up) = match tensors.optional_linear(&name("ffn_gate"), f, dim)? {
             Some(gate) => (Some(gate), tensors.linear(&up, f, dim)?),
@@ -117,6 +141,11 @@ impl FeedForward {
             None => (None, tensors.linear(&up, f, dim)?),
         };
         Ok(Self { gate, up, down: tensors.linear(&name("ffn_down"), dim, f)? })
+    }
+
+    /// How wide it is.
+    pub fn width(&self) -> usize {
+        self.up.matrix.rows
     }
 
     /// Its projections.

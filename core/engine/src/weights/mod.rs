@@ -1,5 +1,6 @@
 //! A model's tensors: names resolved, types and shapes checked once, kept as byte ranges of the mapped file.
 
+mod experts;
 mod find;
 mod layer;
 mod norm;
@@ -7,6 +8,7 @@ mod tensor;
 
 use sprat_gguf::Contents;
 
+pub use experts::Experts;
 pub use layer::{Attention, FeedForward, Layer};
 pub use norm::{HeadNorm, Norm};
 pub use tensor::{Linear, Matrix, Vector};
@@ -74,17 +76,26 @@ impl Weights {
         config.ropes.iter().map(rope).collect()
     }
 
-    /// Every matrix that a token passes through, the head included.
+    /// Every matrix that each token passes through, the head included.
     pub fn matrices(&self) -> impl Iterator<Item = &Matrix> {
         let layers = self.layers.iter().flat_map(|layer| {
             let attention = &layer.attention;
-            [&attention.q, &attention.k, &attention.v, &attention.out].into_iter().chain(layer.feed_forward.linears())
+            let attention = [&attention.q, &attention.k, &attention.v, &attention.out].into_iter();
+            let feed_forward = layer.feed_forward.iter().flat_map(FeedForward::linears);
+            attention.chain(feed_forward).chain(layer.experts.iter().map(|experts| &experts.router))
         });
         layers.chain([&self.output]).map(|l| &l.matrix)
     }
 
     /// Bytes of weights that one token reads.
-    pub fn bytes_per_token(&self) -> usize {
-        self.matrices().map(|m| m.rows * m.row_bytes).sum()
+    pub fn bytes_per_token(&self, config: &Config) -> usize {
+        let bytes = |matrix: &Matrix| matrix.rows * matrix.row_bytes;
+        let share = |layer: &Layer| match (&layer.experts, &config.experts) {
+            (Some(experts), Some(config)) => {
+                experts.linears().iter().map(|l| bytes(&l.matrix) / config.count * config.used).sum()
+            }
+            _ => 0,
+        };
+        self.matrices().map(bytes).sum::<usize>() + self.layers.iter().map(share).sum::<usize>()
     }
 }

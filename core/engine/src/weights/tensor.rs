@@ -29,6 +29,11 @@ impl Matrix {
         self.row_bytes
     }
 
+    /// Inputs.
+    pub fn cols(&self) -> usize {
+        self.row_bytes / self.format.block_bytes() * self.format.block_len()
+    }
+
     /// Some rows as a matrix of their own, as in tensors that fuse several projections.
     pub(super) fn part(&self, rows: Range<usize>) -> Self {
         Self { rows: rows.len(), start: self.start + rows.start * self.row_bytes, ..self.clone() }

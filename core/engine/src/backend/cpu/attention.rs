@@ -52,7 +52,7 @@ impl Worker<'_> {
                 // Acquire and release: the last one sees what the others wrote.
                 if done.fetch_add(1, Ordering::AcqRel) + 1 == pages.len() {
                     done.store(0, Ordering::Relaxed);
-                    self.merge_pages(dims, head, pages.clone());
+                    self.merge_pages(index, dims, head, pages.clone());
                 }
             }
         }
@@ -76,7 +76,7 @@ impl Worker<'_> {
     }
 
     /// Merges the pages of one kv head's queries into the first, and leaves the result as the token's attention.
-    fn merge_pages(&mut self, dims: &LayerConfig, head: usize, pages: Range<usize>) {
+    fn merge_pages(&mut self, index: usize, dims: &LayerConfig, head: usize, pages: Range<usize>) {
         let Pass { isa, buffers, .. } = *self.pass;
         let group = dims.n_heads / dims.n_kv_heads;
         let slot = |page: usize| page * dims.n_heads + head * group;
@@ -87,7 +87,11 @@ impl Worker<'_> {
                 isa.merge(&mut state, &buffers.partials.state(slot(page), group, dims.value_dim));
             }
             let start = (self.rows.start * dims.n_heads + head * group) * dims.value_dim;
-            isa.finish(&state, None, buffers.attended.get_mut(start..start + group * dims.value_dim));
+            isa.finish(
+                &state,
+                self.pass.sinks(index, head, group),
+                buffers.attended.get_mut(start..start + group * dims.value_dim),
+            );
         }
     }
 
@@ -126,8 +130,16 @@ impl Worker<'_> {
                 l: &mut state.l[heads],
                 acc: &mut state.acc[values..values + group * dims.value_dim],
             };
-            isa.finish(&own, None, out);
+            isa.finish(&own, self.pass.sinks(index, head, group), out);
         }
+    }
+}
+
+impl<'a> Pass<'a> {
+    /// The sinks of the query heads that share key head `head`.
+    fn sinks(&self, index: usize, head: usize, group: usize) -> Option<&'a [f32]> {
+        let sinks = self.weights.layers[index].attention.sinks.as_ref()?;
+        Some(&sinks.get(self.file)[head * group..(head + 1) * group])
     }
 }
 

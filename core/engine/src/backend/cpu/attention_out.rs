@@ -1,5 +1,6 @@
 //! Stage 3: output rows of attention.
 
+use super::buffers::Kinds;
 use super::pass::{Pass, Worker};
 use super::project::Input;
 use crate::config::LayerConfig;
@@ -8,12 +9,13 @@ use crate::error::Error;
 impl Worker<'_> {
     /// Stage 3: output rows of attention.
     pub fn attention_out(&mut self, index: usize) -> Result<(), Error> {
-        self.collect(&self.pass.config.layers[index])?;
-        self.project_to_y(&self.pass.weights.layers[index].attention.out, Input::Attention)
+        let out = &self.pass.weights.layers[index].attention.out;
+        self.collect(&self.pass.config.layers[index], Kinds::of([out]))?;
+        self.project_to_y(out, Input::Attention)
     }
 
     /// The output of attention as input of stage 3.
-    fn collect(&mut self, dims: &LayerConfig) -> Result<(), Error> {
+    fn collect(&mut self, dims: &LayerConfig, kinds: Kinds) -> Result<(), Error> {
         let Pass { isa, buffers, .. } = *self.pass;
         let width = dims.n_heads * dims.value_dim;
         if self.single() {
@@ -21,7 +23,7 @@ impl Worker<'_> {
             // SAFETY: the stage before wrote `attended`; the set is this worker's own.
             unsafe {
                 let attended = buffers.attended.get(row * width..(row + 1) * width);
-                self.local.attention_input.store(isa, 0, 0, attended);
+                self.local.attention_input.store(isa, kinds, width, 0, 0, attended);
             }
             return Ok(());
         }
@@ -31,7 +33,7 @@ impl Worker<'_> {
                 // SAFETY: the stage before wrote `attended`; token `i` is in this worker's chunk.
                 unsafe {
                     let attended = buffers.attended.get(i * width..(i + 1) * width);
-                    buffers.attention_input.store(isa, i, 0, attended);
+                    buffers.attention_input.store(isa, kinds, width, i, 0, attended);
                 }
             }
         }

@@ -6,10 +6,11 @@ use std::sync::atomic::AtomicUsize;
 
 use sprat_kernels::{ActivationKind, Activations, Isa, Scratch, State};
 
+use super::experts::{LocalMixture, Mixture};
 use super::kv::PAGE;
 use super::shared::Shared;
 use crate::config::Config;
-use crate::weights::{HeadNorm, Layer, Linear, Matrix, Weights};
+use crate::weights::{FeedForward, HeadNorm, Layer, Linear, Matrix, Weights};
 
 /// Most tokens of one pass. Larger batches gain little (a panel of weights is unpacked once per batch: 3 % at 256), and
 /// their activations would cost more memory than promised.
@@ -47,14 +48,15 @@ impl Kinds {
         }
     }
 
-    fn and(self, other: Self) -> Self {
+    pub(super) fn and(self, other: Self) -> Self {
         Self { f32: self.f32 || other.f32, q8_32: self.q8_32 || other.q8_32, q8_256: self.q8_256 || other.q8_256 }
     }
 }
 
-/// Vectors of up to `rows` tokens in each kind of activation that a stage reads.
+/// Vectors of up to `rows` tokens in each kind of activation that a stage reads. Layers may use it with lengths `k` of
+/// their own, up to the one it is made for.
 pub struct ActivationSet {
-    k: usize,
+    kinds: Kinds,
     f: Option<Shared<f32>>,
     q8_32: Option<Quantized>,
     q8_256: Option<Quantized>,
@@ -83,42 +85,75 @@ impl Quantized {
 }
 
 impl ActivationSet {
-    fn new(kinds: Kinds, rows: usize, k: usize) -> Self {
+    pub(super) fn new(kinds: Kinds, rows: usize, k: usize) -> Self {
         Self {
-            k,
+            kinds,
             f: kinds.f32.then(|| Shared::new(rows * k)),
             q8_32: kinds.q8_32.then(|| Quantized::new(ActivationKind::Q8_32, rows, k)),
             q8_256: kinds.q8_256.then(|| Quantized::new(ActivationKind::Q8_256, rows, k)),
         }
     }
 
-    fn bytes(&self) -> usize {
+    pub(super) fn bytes(&self) -> usize {
         let quantized = [&self.q8_32, &self.q8_256].into_iter().flatten().map(Quantized::bytes).sum::<usize>();
         quantized + self.f.as_ref().map_or(0, Shared::bytes)
     }
 
-    /// Stores `x` as the values from column `from` of one row, in every kind of the set. `from` and the length are
-    /// multiples of the largest block among them.
+    /// Stores `x` as one row, in every kind of the set.
+    ///
+    /// # Safety
+    /// No other worker touches this row meanwhile.
+    pub unsafe fn store_row(&self, isa: &Isa, row: usize, x: &[f32]) {
+        // SAFETY: passed on to the caller.
+        unsafe { self.store(isa, self.kinds, x.len(), row, 0, x) }
+    }
+
+    /// Stores `x` as the values from column `from` of one row of length `k`, in those kinds that the next stage reads.
+    /// `from` and the length are multiples of the largest block among them.
     ///
     /// # Safety
     /// No other worker touches these columns of this row meanwhile.
-    pub unsafe fn store(&self, isa: &Isa, row: usize, from: usize, x: &[f32]) {
-        let columns = |per: usize| (row * self.k + from) / per..(row * self.k + from + x.len()) / per;
-        if let Some(f) = &self.f {
+    pub unsafe fn store(&self, isa: &Isa, kinds: Kinds, k: usize, row: usize, from: usize, x: &[f32]) {
+        let columns = |per: usize| (row * k + from) / per..(row * k + from + x.len()) / per;
+        if let Some(f) = self.f.as_ref().filter(|_| kinds.f32) {
             // SAFETY: passed on to the caller.
             unsafe { f.get_mut(columns(1)) }.copy_from_slice(x);
         }
-        let quantized = [(&self.q8_32, ActivationKind::Q8_32), (&self.q8_256, ActivationKind::Q8_256)];
-        for (set, kind) in quantized {
-            if let Some(set) = set {
-                let (block, group) = granules(kind);
-                // SAFETY: passed on to the caller.
-                let (q, d, s) = unsafe {
-                    (set.q.get_mut(columns(1)), set.d.get_mut(columns(block)), set.s.get_mut(columns(group)))
-                };
-                isa.quantize(kind, x, q, d, s);
+        for (set, kind) in self.quantized(kinds) {
+            let (block, group) = granules(kind);
+            // SAFETY: passed on to the caller.
+            let (q, d, s) =
+                unsafe { (set.q.get_mut(columns(1)), set.d.get_mut(columns(block)), set.s.get_mut(columns(group))) };
+            isa.quantize(kind, x, q, d, s);
+        }
+    }
+
+    /// Copies row `from` of `other` to row `to`, in those kinds that the next stage reads. Rows are `k` long.
+    ///
+    /// # Safety
+    /// No other worker touches row `to` of this set or writes row `from` of the other meanwhile.
+    pub unsafe fn copy_row(&self, kinds: Kinds, k: usize, to: usize, other: &Self, from: usize) {
+        let columns = |row: usize, per: usize| row * k / per..(row + 1) * k / per;
+        if let Some((f, other)) = self.f.as_ref().zip(other.f.as_ref()).filter(|_| kinds.f32) {
+            // SAFETY: passed on to the caller.
+            unsafe { f.get_mut(columns(to, 1)).copy_from_slice(other.get(columns(from, 1))) };
+        }
+        for ((set, kind), (other, _)) in self.quantized(kinds).zip(other.quantized(kinds)) {
+            let (block, group) = granules(kind);
+            // SAFETY: passed on to the caller.
+            unsafe {
+                set.q.get_mut(columns(to, 1)).copy_from_slice(other.q.get(columns(from, 1)));
+                set.d.get_mut(columns(to, block)).copy_from_slice(other.d.get(columns(from, block)));
+                set.s.get_mut(columns(to, group)).copy_from_slice(other.s.get(columns(from, group)));
             }
         }
+    }
+
+    /// The quantized ones of `kinds`, all of which the set has.
+    fn quantized(&self, kinds: Kinds) -> impl Iterator<Item = (&Quantized, ActivationKind)> {
+        let q8_32 = self.q8_32.as_ref().filter(|_| kinds.q8_32).map(|set| (set, ActivationKind::Q8_32));
+        let q8_256 = self.q8_256.as_ref().filter(|_| kinds.q8_256).map(|set| (set, ActivationKind::Q8_256));
+        q8_32.into_iter().chain(q8_256)
     }
 
     /// Some rows as the kind that `matrix` is multiplied with.
@@ -128,8 +163,8 @@ impl ActivationSet {
     pub unsafe fn view(&self, matrix: &Matrix, rows: Range<usize>) -> Activations<'_> {
         let kind = matrix.format.activation();
         let (block, group) = granules(kind);
-        let part = |per: usize| rows.start * self.k / per..rows.end * self.k / per;
-        let (t, k) = (rows.len(), self.k);
+        let (t, k) = (rows.len(), matrix.cols());
+        let part = |per: usize| rows.start * k / per..rows.end * k / per;
         match kind {
             ActivationKind::F32 => {
                 let f = self.f.as_ref().expect("the set was made for this matrix");
@@ -200,6 +235,8 @@ pub struct Buffers {
     pub attention_input: ActivationSet,
     /// Activated product of gate and up.
     pub hidden: ActivationSet,
+    /// Of layers with experts.
+    pub mixture: Option<Mixture>,
     /// Cos and sin of each token and rotary embedding, `[rope][rows, pairs]`.
     pub angles: Vec<(Shared<f32>, Shared<f32>)>,
     /// Partial attention of a single token.
@@ -234,6 +271,8 @@ pub struct Local {
     pub acc: Vec<f32>,
     /// Visible positions of each query in a page.
     pub ranges: Vec<(u32, u32)>,
+    /// Of layers with experts.
+    pub mixture: Option<LocalMixture>,
     /// Of the kernels.
     pub scratch: Scratch,
 }
@@ -247,15 +286,20 @@ impl Buffers {
         let value_dim = max(|l| l.value_dim);
         let group = max(|l| l.n_heads / l.n_kv_heads);
         let attended = max(|l| l.n_heads * l.value_dim);
-        let (dim, f) = (config.dim, config.feed_forward);
+        let dim = config.dim;
 
         let layers = &weights.layers;
         let input = Kinds::of(layers.iter().flat_map(|l| [&l.attention.q, &l.attention.k, &l.attention.v]));
-        let input = input.and(Kinds::of(layers.iter().map(|l| &l.feed_forward.up)));
-        let input = input.and(Kinds::of(layers.iter().filter_map(|l| l.feed_forward.gate.as_ref())));
+        let feed_forward = || layers.iter().filter_map(|l| l.feed_forward.as_ref());
+        let experts = || layers.iter().filter_map(|l| l.experts.as_ref());
+        let input = input.and(Kinds::of(feed_forward().map(|l| &l.up)));
+        let input = input.and(Kinds::of(feed_forward().filter_map(|l| l.gate.as_ref())));
+        let input =
+            input.and(Kinds::of(experts().flat_map(|l| [&l.router, &l.gate, &l.up].into_iter().chain(&l.shared_gate))));
         let input = input.and(Kinds::of([&weights.output]));
         let attention_input = Kinds::of(layers.iter().map(|l| &l.attention.out));
-        let hidden = Kinds::of(layers.iter().map(|l| &l.feed_forward.down));
+        let hidden = Kinds::of(feed_forward().map(|l| &l.down));
+        let f = feed_forward().map(FeedForward::width).max().unwrap_or(0);
         let whole = |l: &Layer| {
             let mut norms = l.attention.q_norm.iter().chain(&l.attention.k_norm);
             norms.any(|norm| matches!(norm, HeadNorm::Whole(_)))
@@ -278,6 +322,7 @@ impl Buffers {
             l: vec![0.0; queries],
             acc: vec![0.0; queries * value_dim],
             ranges: vec![(0, 0); queries],
+            mixture: config.experts.as_ref().map(|experts| LocalMixture::new(experts, layers, batch, dim)),
             scratch: Scratch::new(),
         };
         Self {
@@ -290,6 +335,7 @@ impl Buffers {
             input: ActivationSet::new(input, batch, dim),
             attention_input: ActivationSet::new(attention_input, batch, attended),
             hidden: ActivationSet::new(hidden, rows, f),
+            mixture: config.experts.as_ref().map(|experts| Mixture::new(experts, layers, rows)),
             angles: config
                 .ropes
                 .iter()
@@ -319,7 +365,7 @@ impl Buffers {
         let sets = [&self.input, &self.attention_input, &self.hidden].iter().map(|s| s.bytes()).sum::<usize>();
         let partials = self.partials.m.bytes() + self.partials.l.bytes() + self.partials.acc.bytes();
         let locals: usize = self.locals.iter().map(|l| l.lock().map_or(0, |l| l.bytes())).sum();
-        shared + sets + partials + locals
+        shared + sets + partials + locals + self.mixture.as_ref().map_or(0, Mixture::bytes)
     }
 }
 
@@ -330,6 +376,7 @@ impl Local {
     fn bytes(&self) -> usize {
         let floats = [&self.x, &self.normed, &self.out, &self.up, &self.hidden, &self.m, &self.l, &self.acc];
         let floats: usize = floats.iter().map(|v| 4 * v.len()).sum();
-        floats + self.input.bytes() + self.attention_input.bytes() + 8 * self.ranges.len()
+        let mixture = self.mixture.as_ref().map_or(0, LocalMixture::bytes);
+        floats + self.input.bytes() + self.attention_input.bytes() + mixture + 8 * self.ranges.len()
     }
 }

@@ -5,6 +5,7 @@ mod attention_in;
 mod attention_out;
 mod buffers;
 mod cores;
+mod experts;
 mod feed_forward;
 mod kv;
 mod pass;

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use sprat_kernels::{Activations, Scratch};
+
 use super::buffers::{BATCH_ROWS, Local, SINGLE_ROWS};
 use super::pass::{CHUNK_BYTES, Pass, Worker};
 use crate::error::Error;
@@ -27,10 +29,30 @@ pub enum Target {
     Up,
 }
 
+impl Pass<'_> {
+    /// Some rows of a projection of `x` into the beginning of `out`, `[tokens, rows]`, bias added.
+    pub(super) fn multiply(
+        &self,
+        linear: &Linear,
+        rows: Range<usize>,
+        x: &Activations<'_>,
+        out: &mut [f32],
+        scratch: &mut Scratch,
+    ) {
+        let (isa, file, n) = (self.isa, self.file, rows.len());
+        let out = &mut out[..x.t() * n];
+        isa.matmul(linear.matrix.format, linear.matrix.rows(file, rows.clone()), x, out, scratch);
+        if let Some(bias) = &linear.bias {
+            let bias = &bias.get(file)[rows];
+            out.chunks_exact_mut(n).for_each(|out| isa.add(out, bias));
+        }
+    }
+}
+
 impl Worker<'_> {
     /// Computes some rows of a projection of the current input into `out`, `[tokens, rows]`, bias added.
     pub(super) fn project(&mut self, linear: &Linear, rows: Range<usize>, input: Input, target: Target) {
-        let Pass { isa, file, buffers, .. } = *self.pass;
+        let buffers = self.pass.buffers;
         let single = self.single();
         let Local { input: own, attention_input, out, up, scratch, .. } = &mut *self.local;
         let (set, tokens) = match (input, single) {
@@ -44,15 +66,9 @@ impl Worker<'_> {
             Target::Out => out,
             Target::Up => up,
         };
-        let n = rows.len();
         // SAFETY: an earlier stage wrote these rows; none writes them in this stage.
         let x = unsafe { set.view(&linear.matrix, tokens) };
-        let out = &mut out[..x.t() * n];
-        isa.matmul(linear.matrix.format, linear.matrix.rows(file, rows.clone()), &x, out, scratch);
-        if let Some(bias) = &linear.bias {
-            let bias = &bias.get(file)[rows];
-            out.chunks_exact_mut(n).for_each(|out| isa.add(out, bias));
-        }
+        self.pass.multiply(linear, rows, &x, out, scratch);
     }
 
     /// Rows of `matrix` in one piece of work, a multiple of 16 but for the last.

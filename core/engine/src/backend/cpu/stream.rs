@@ -119,7 +119,7 @@ impl<'a> Worker<'a> {
         if self.single() {
             let Local { x, normed, input, .. } = &mut *self.local;
             // SAFETY: the set is this worker's own.
-            let store = |normed: &[f32]| unsafe { input.store(isa, 0, 0, normed) };
+            let store = |normed: &[f32]| unsafe { input.store_row(isa, 0, normed) };
             self.pass.absorb(absorb, x, y_of(self.rows.start), &mut normed[..dim], store);
             return Ok(());
         }
@@ -129,7 +129,7 @@ impl<'a> Worker<'a> {
                 // SAFETY: token `i` is in this worker's chunk.
                 let x = unsafe { buffers.x.get_mut(i * dim..(i + 1) * dim) };
                 // SAFETY: token `i` is in this worker's chunk.
-                let store = |normed: &[f32]| unsafe { buffers.input.store(isa, i, 0, normed) };
+                let store = |normed: &[f32]| unsafe { buffers.input.store_row(isa, i, normed) };
                 self.pass.absorb(absorb, x, y_of(i), &mut self.local.normed[..dim], store);
             }
         }

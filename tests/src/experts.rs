@@ -1,0 +1,60 @@
+//! The plain forward pass of mixtures of experts: every token by itself, every expert in the order of its rank.
+
+use crate::reference::{Reference, dot, silu, softmax};
+
+impl Reference<'_> {
+    /// Output of a mixture of experts for every position.
+    pub(crate) fn experts(&self, x: &[Vec<f32>], layer: usize) -> Vec<Vec<f32>> {
+        let name = |part: &str| format!("blk.{layer}.{part}");
+        let scores = self.linear(x, &name("ffn_gate_inp"));
+        let gpt = self.architecture == "gpt-oss";
+        let kinds = ["gate", "up", "down"];
+        let weights = kinds.map(|kind| self.tensor(&name(&format!("ffn_{kind}_exps.weight"))).expect("present"));
+        let biases = kinds.map(|kind| self.tensor(&name(&format!("ffn_{kind}_exps.bias"))));
+        let count = self.size("expert_count");
+        // Rows of expert `e`, in one of its three matrices.
+        let multiply = |which: usize, e: usize, x: &[f32]| -> Vec<f32> {
+            let rows = weights[which].len() / count;
+            let bias = |i: usize| biases[which].as_ref().map_or(0.0, |bias| bias[e][i]);
+            weights[which][e * rows..(e + 1) * rows].iter().enumerate().map(|(i, w)| dot(w, x) + bias(i)).collect()
+        };
+        let gated = |gate: f32, up: f32| {
+            if !gpt {
+                return silu(gate) * up;
+            }
+            let (gate, up) = (gate.min(7.0), up.clamp(-7.0, 7.0));
+            gate / (1.0 + (-1.702 * gate).exp()) * (up + 1.0)
+        };
+        let token = |(x, scores): (&Vec<f32>, &Vec<f32>)| {
+            let mut ranks: Vec<usize> = (0..count).collect();
+            ranks.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
+            ranks.truncate(self.size("expert_used_count"));
+            let all = softmax(scores.clone());
+            let mut shares: Vec<f32> = ranks.iter().map(|&e| if gpt { scores[e] } else { all[e] }).collect();
+            if gpt {
+                shares = softmax(shares);
+            } else if self.architecture != "qwen2moe" {
+                let sum: f32 = shares.iter().sum();
+                shares.iter_mut().for_each(|share| *share /= sum);
+            }
+            let mut out = vec![0.0; x.len()];
+            for (&e, share) in ranks.iter().zip(shares) {
+                let (gate, up) = (multiply(0, e, x), multiply(1, e, x));
+                let hidden: Vec<f32> = gate.iter().zip(&up).map(|(&gate, &up)| gated(gate, up)).collect();
+                out.iter_mut().zip(multiply(2, e, &hidden)).for_each(|(out, y)| *out += share * y);
+            }
+            out
+        };
+        let mut out: Vec<Vec<f32>> = x.iter().zip(&scores).map(token).collect();
+        if let Some(gate) = self.vector(&name("ffn_gate_inp_shexp.weight")) {
+            let (gates, ups) = (self.linear(x, &name("ffn_gate_shexp")), self.linear(x, &name("ffn_up_shexp")));
+            let product = |(g, u): (&Vec<f32>, &Vec<f32>)| g.iter().zip(u).map(|(g, u)| silu(*g) * u).collect();
+            let hidden: Vec<Vec<f32>> = gates.iter().zip(&ups).map(product).collect();
+            for ((out, y), x) in out.iter_mut().zip(self.linear(&hidden, &name("ffn_down_shexp"))).zip(x) {
+                let share = 1.0 / (1.0 + (-dot(&gate, x)).exp());
+                out.iter_mut().zip(y).for_each(|(out, y)| *out += share * y);
+            }
+        }
+        out
+    }
+}
