@@ -4,6 +4,7 @@ mod aarch64;
 mod checks;
 mod conformance;
 mod error;
+mod metal;
 mod needs;
 mod parts;
 mod process;

@@ -38,6 +38,8 @@ pub const ARM64_GCC: Need =
 pub const QEMU: Need = Need::Command { program: QEMU_PROGRAM, packages: &["qemu-user-static"] };
 /// Python with the module that makes virtual environments, which Debian packs apart.
 pub const PYTHON_VENV: Need = Need::Module { module: "ensurepip", package: "python3-venv" };
+/// Compiles the shaders as C++ with sanitizers, whose runtime Debian packs apart.
+pub const CLANG: Need = Need::Command { program: "clang++", packages: &["clang", "libclang-rt-14-dev"] };
 /// Builds llama.cpp; cmake comes through pip.
 pub const CPP_COMPILER: Need = Need::Command { program: "c++", packages: &["g++"] };
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
 use crate::needs::{self, Need};
-use crate::{aarch64, checks, conformance, size};
+use crate::{aarch64, checks, conformance, metal, size};
 
 /// When a part belongs to the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +45,7 @@ pub const PARTS: &[Part] = &[
     Part {
         name: "clippy",
         what: "no warnings, for this machine and for arm64",
-        minutes: 9,
+        minutes: 8,
         when: When::Always,
         needs: &[needs::CLIPPY, needs::ARM64_STD],
         run: checks::clippy,
@@ -53,7 +53,7 @@ pub const PARTS: &[Part] = &[
     Part {
         name: "doc",
         what: "the documentation builds without warnings",
-        minutes: 4,
+        minutes: 3,
         when: When::Always,
         needs: &[],
         run: checks::doc,
@@ -61,7 +61,7 @@ pub const PARTS: &[Part] = &[
     Part {
         name: "tidy",
         what: "the house rules a machine can check",
-        minutes: 6,
+        minutes: 5,
         when: When::Always,
         needs: &[],
         run: checks::tidy,
@@ -83,9 +83,17 @@ pub const PARTS: &[Part] = &[
         run: aarch64::run,
     },
     Part {
+        name: "metal",
+        what: "shaders for Apple GPUs, emulated under sanitizers",
+        minutes: 4,
+        when: When::Always,
+        needs: &[needs::CLANG],
+        run: metal::run,
+    },
+    Part {
         name: "size",
         what: "the stripped Android library stays small",
-        minutes: 8,
+        minutes: 7,
         when: When::Always,
         needs: &[needs::ANDROID_STD, needs::ARM64_GCC],
         run: size::run,

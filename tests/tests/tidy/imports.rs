@@ -10,6 +10,8 @@ use super::{none, root, sources};
 const ALLOWED: &[(&str, &[&str])] = &[
     ("sprat-gguf", &["thiserror"]),
     ("sprat-kernels", &["half"]),
+    // The CPU kernels are what the emulator's tests compare with.
+    ("sprat-metal", &["sprat-kernels"]),
     (
         "sprat",
         &[
@@ -29,7 +31,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
 ];
 
 /// Our crates that others may build on.
-const IMPORTED: &[&str] = &["sprat-gguf", "sprat-kernels", "sprat"];
+const IMPORTED: &[&str] = &["sprat-gguf", "sprat-kernels", "sprat-metal", "sprat"];
 
 /// The engine's modules from left to right; one imports only from its left. Those of one row do not import each other,
 /// and standing left of the model, they know nothing of it.

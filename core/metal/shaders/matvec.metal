@@ -1,0 +1,159 @@
+// Rows times one token or a few: generation.
+//
+// A simdgroup owns 4 rows and walks them together, so that the 16 inputs a lane holds in registers are used 4 times; its 32
+// lanes read 32 neighbouring parts of each row. Nothing is staged in threadgroup memory and there is no barrier: the GPU is
+// kept busy by the many simdgroups. The norm in front costs no pass of its own: the weights of the norm go onto the inputs as
+// they are loaded, and its factor, being one number, onto the sums at the end.
+
+struct ProductArgs {
+    uint k;            // inner dimension
+    uint tokens;       // t
+    uint row_bytes;    // of a weight row
+    uint rows[3];      // of each matrix; 0 where there are fewer
+    uint out_stride;   // values from one token's output to the next
+    uint in_stride;    // values from one token's input to the next
+    uint has_norm;     // RMS norm of the input
+    uint has_residual; // added to the output, laid out like it
+    float eps;         // of the norm
+};
+
+constexpr constant uint MATVEC_ROWS = 4;
+constexpr constant uint MATVEC_SIMDS = 4;
+
+// `sums[row][token]` of this simdgroup's rows, the norm applied.
+template <typename F, uint TOKENS>
+void dots(device const uchar *const thread *rows, device const float *x, device const float *norm, uint tokens,
+          constant ProductArgs &args, uint lane, thread float (*sums)[TOKENS]) {
+    float squares[TOKENS];
+    for (uint t = 0; t < TOKENS; t++) {
+        squares[t] = 0.0f;
+        for (uint r = 0; r < MATVEC_ROWS; r++) {
+            sums[r][t] = 0.0f;
+        }
+    }
+    const uint parts = F::LEN / 16;
+    for (uint i = lane; i < args.k / 16; i += 32) {
+        uint part = i % parts, at = i / parts * F::LEN + F::at(part), block = i / parts * F::BYTES;
+        for (uint t = 0; t < tokens; t++) {
+            device const float *in = x + t * args.in_stride + at;
+            float v[16], first = 0.0f, second = 0.0f;
+            for (uint j = 0; j < 8; j++) {
+                v[j] = in[j];
+                v[j + 8] = in[j + F::APART];
+            }
+            if (args.has_norm) {
+                for (uint j = 0; j < 8; j++) {
+                    squares[t] += v[j] * v[j] + v[j + 8] * v[j + 8];
+                    v[j] *= norm[at + j];
+                    v[j + 8] *= norm[at + j + F::APART];
+                }
+            }
+            for (uint j = 0; j < 8; j++) {
+                first += v[j];
+                second += v[j + 8];
+            }
+            for (uint r = 0; r < MATVEC_ROWS; r++) {
+                sums[r][t] += F::dot(rows[r] + block, part, v, first, second);
+            }
+        }
+    }
+    for (uint t = 0; t < tokens; t++) {
+        float scale = args.has_norm ? rsqrt(simd_sum(squares[t]) / float(args.k) + args.eps) : 1.0f;
+        for (uint r = 0; r < MATVEC_ROWS; r++) {
+            sums[r][t] = simd_sum(sums[r][t]) * scale;
+        }
+    }
+}
+
+// Up to three matrices of one format over the same input (q, k, v), their outputs one after the other.
+template <typename F, uint TOKENS>
+void matvec(device const uchar *w0, device const uchar *w1, device const uchar *w2, device const float *x,
+            device const float *norm, device const float *residual, device float *out,
+            constant ProductArgs &args, uint3 group, uint simd, uint lane) {
+    // Each matrix has whole tiles of rows of its own.
+    uint tile = group.x * MATVEC_SIMDS + simd, start = 0, n = args.rows[0];
+    device const uchar *w = w0;
+    for (uint m = 1; m < 3 && tile >= (n + MATVEC_ROWS - 1) / MATVEC_ROWS; m++) {
+        tile -= (n + MATVEC_ROWS - 1) / MATVEC_ROWS;
+        start += n;
+        n = args.rows[m];
+        w = m == 1 ? w1 : w2;
+    }
+    uint row = tile * MATVEC_ROWS;
+    if (row >= n) {
+        return; // the whole simdgroup, past the last tile
+    }
+    uint token = group.y * TOKENS, tokens = min(TOKENS, args.tokens - token);
+    device const uchar *rows[MATVEC_ROWS];
+    for (uint r = 0; r < MATVEC_ROWS; r++) {
+        rows[r] = w + ulong(min(row + r, n - 1)) * args.row_bytes;
+    }
+    float sums[MATVEC_ROWS][TOKENS];
+    dots<F, TOKENS>(rows, x + token * args.in_stride, norm, tokens, args, lane, sums);
+    // Lane r writes row r: every lane holds every sum.
+    for (uint r = 0; r < MATVEC_ROWS; r++) {
+        if (lane == r && row + r < n) {
+            uint at = start + row + r;
+            for (uint t = 0; t < tokens; t++) {
+                ulong to = ulong(token + t) * args.out_stride + at;
+                out[to] = args.has_residual ? sums[r][t] + residual[to] : sums[r][t];
+            }
+        }
+    }
+}
+
+inline float silu(float x) {
+    return x / (1.0f + exp(-x));
+}
+
+// `silu(gate x) * (up x)`: a simdgroup owns 2 rows of each, so that both products of an output meet in one lane.
+template <typename F, uint TOKENS>
+void gate_up(device const uchar *gate, device const uchar *up, device const float *x, device const float *norm,
+             device float *out, constant ProductArgs &args, uint3 group, uint simd, uint lane) {
+    const uint half_rows = MATVEC_ROWS / 2;
+    uint row = (group.x * MATVEC_SIMDS + simd) * half_rows, n = args.rows[0];
+    if (row >= n) {
+        return;
+    }
+    uint token = group.y * TOKENS, tokens = min(TOKENS, args.tokens - token);
+    device const uchar *rows[MATVEC_ROWS];
+    for (uint r = 0; r < half_rows; r++) {
+        ulong at = ulong(min(row + r, n - 1)) * args.row_bytes;
+        rows[r] = gate + at;
+        rows[half_rows + r] = up + at;
+    }
+    float sums[MATVEC_ROWS][TOKENS];
+    dots<F, TOKENS>(rows, x + token * args.in_stride, norm, tokens, args, lane, sums);
+    for (uint r = 0; r < half_rows; r++) {
+        if (lane == r && row + r < n) {
+            for (uint t = 0; t < tokens; t++) {
+                out[ulong(token + t) * args.out_stride + row + r] = silu(sums[r][t]) * sums[half_rows + r][t];
+            }
+        }
+    }
+}
+
+#define MATVEC(name, F, TOKENS) \
+    kernel void name(device const uchar *w0 [[buffer(0)]], device const uchar *w1 [[buffer(1)]], \
+                     device const uchar *w2 [[buffer(2)]], device const float *x [[buffer(3)]], \
+                     device const float *norm [[buffer(4)]], device const float *residual [[buffer(5)]], \
+                     device float *out [[buffer(6)]], constant ProductArgs &args [[buffer(7)]], uint3 group [[threadgroup_position_in_grid]], \
+                     uint simd [[simdgroup_index_in_threadgroup]], uint lane [[thread_index_in_simdgroup]]) { \
+        matvec<F, TOKENS>(w0, w1, w2, x, norm, residual, out, args, group, simd, lane); \
+    }
+
+#define GATE_UP(name, F, TOKENS) \
+    kernel void name(device const uchar *gate [[buffer(0)]], device const uchar *up [[buffer(1)]], \
+                     device const float *x [[buffer(2)]], device const float *norm [[buffer(3)]], \
+                     device float *out [[buffer(4)]], constant ProductArgs &args [[buffer(5)]], \
+                     uint3 group [[threadgroup_position_in_grid]], uint simd [[simdgroup_index_in_threadgroup]], \
+                     uint lane [[thread_index_in_simdgroup]]) { \
+        gate_up<F, TOKENS>(gate, up, x, norm, out, args, group, simd, lane); \
+    }
+
+// One token, and up to 4: with more, what a lane keeps no longer fits its registers.
+#define MATVECS(format, F) \
+    MATVEC(matvec_##format, F, 1) MATVEC(matvec4_##format, F, 4) \
+    GATE_UP(gate_up_##format, F, 1) GATE_UP(gate_up4_##format, F, 4)
+
+EACH_FORMAT(MATVECS)

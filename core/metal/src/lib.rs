@@ -1,0 +1,37 @@
+//! The stages of a forward pass on Apple GPUs.
+//!
+//! [`Model::pass`] lists the dispatches of a pass as plain data: kernel, buffers with offsets, constants, grid, bytes moved. It
+//! builds and runs on every system. On Linux the tests play the very list on an emulator that runs the shaders as C++.
+
+mod attention;
+mod cache;
+mod dispatch;
+mod embed;
+mod formats;
+mod matmat;
+mod matvec;
+mod model;
+mod plan;
+mod top_k;
+mod views;
+
+pub use attention::slices;
+pub use dispatch::{Binding, Buffer, Dispatch, Kernel};
+pub use formats::Format;
+pub use matmat::FEWEST_TOKENS as MATMAT_TOKENS;
+pub use matvec::{Norm, Product};
+pub use model::{Layer, Matrix, Model, Projection};
+pub use plan::Pass;
+pub use top_k::{CHUNK as TOP_K_CHUNK, MAX_K};
+pub use views::{View, views};
+
+/// The shaders in the order in which they are compiled, one text behind the other: (file, text).
+pub const SHADERS: [(&str, &str); 7] = [
+    ("formats.metal", include_str!("../shaders/formats.metal")),
+    ("matvec.metal", include_str!("../shaders/matvec.metal")),
+    ("matmat.metal", include_str!("../shaders/matmat.metal")),
+    ("cache.metal", include_str!("../shaders/cache.metal")),
+    ("attention.metal", include_str!("../shaders/attention.metal")),
+    ("embed.metal", include_str!("../shaders/embed.metal")),
+    ("top_k.metal", include_str!("../shaders/top_k.metal")),
+];

@@ -1,0 +1,159 @@
+//! The list of dispatches of a pass: the transformer over the stages.
+
+use crate::attention;
+use crate::cache;
+use crate::dispatch::{Binding, Buffer, Dispatch};
+use crate::embed;
+use crate::matvec::{Norm, Product};
+use crate::model::{Layer, Matrix, Model};
+use crate::top_k;
+
+/// What a pass is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pass {
+    /// Tokens, at least 1.
+    pub tokens: u32,
+    /// Position of the first.
+    pub first: u32,
+    /// How many of the last tokens get logits; may be 0.
+    pub wanted: u32,
+    /// So many of the best tokens after the last one, at most 64.
+    pub top_k: Option<u32>,
+}
+
+impl Model {
+    /// The dispatches of a pass, in order, and which of the two result buffers the best tokens are in. They go into one
+    /// command buffer, each waiting for the one before.
+    ///
+    /// # Panics
+    /// If the pass has no token, wants more than it has, or goes past the page table.
+    pub fn pass(&self, pass: &Pass) -> (Vec<Dispatch>, bool) {
+        assert!(pass.tokens > 0 && pass.wanted <= pass.tokens, "a pass wants at most the tokens it has");
+        assert!(pass.first + pass.tokens <= 64 * self.max_pages, "the positions have pages");
+        let mut list = vec![embed::dispatch(self, pass)];
+        for (i, layer) in self.layers.iter().enumerate() {
+            list.extend(self.attention_in(layer, pass));
+            list.push(cache::dispatch(self, i, pass));
+            // The cache is complete after its last layer's keys; the rest of that layer serves the logits alone.
+            let tokens = if i + 1 == self.layers.len() { pass.wanted } else { pass.tokens };
+            if tokens > 0 {
+                list.extend(attention::dispatches(self, i, pass, tokens));
+                list.extend(self.rest_of_layer(layer, pass, tokens));
+            }
+        }
+        if pass.wanted == 0 {
+            return (list, false);
+        }
+        list.push(self.logits(pass));
+        match pass.top_k {
+            None => (list, false),
+            Some(k) => {
+                let last = u64::from(pass.wanted - 1) * u64::from(self.output.rows) * 4;
+                let (rounds, turn) = top_k::dispatches(last, self.output.rows, k);
+                list.extend(rounds);
+                (list, turn)
+            }
+        }
+    }
+
+    /// Queries, keys and values of the normed input: one dispatch for each format among them.
+    fn attention_in(&self, layer: &Layer, pass: &Pass) -> Vec<Dispatch> {
+        let matrices = layer.qkv.map(|projection| projection.matrix);
+        let parts: &[&[usize]] = match matrices.map(|m| m.format) {
+            [q, k, v] if q == k && k == v => &[&[0, 1, 2]],
+            [q, k, _] if q == k => &[&[0, 1], &[2]],
+            [_, k, v] if k == v => &[&[0], &[1, 2]],
+            _ => &[&[0], &[1], &[2]],
+        };
+        let part = |part: &&[usize]| {
+            let before: u32 = matrices[..part[0]].iter().map(|m| m.rows).sum();
+            let matrices: Vec<Matrix> = part.iter().map(|&i| matrices[i]).collect();
+            let product = Product {
+                matrices: &matrices,
+                tokens: pass.tokens,
+                input: (Buffer::Residual, 0),
+                norm: Some(self.norm(layer.attention_norm)),
+                output: (Buffer::Qkv, 4 * u64::from(before)),
+                stride: self.qkv_len(),
+                adds: false,
+            };
+            product.dispatch()
+        };
+        parts.iter().map(part).collect()
+    }
+
+    /// Output of attention and the feed-forward part, for the last `tokens` tokens of the pass.
+    fn rest_of_layer(&self, layer: &Layer, pass: &Pass, tokens: u32) -> [Dispatch; 3] {
+        let residual = (Buffer::Residual, self.residual_at(pass, tokens));
+        let added = |matrix: &Matrix, input: Buffer| {
+            let matrices = &[*matrix];
+            let (input, stride) = ((input, 0), self.dim);
+            Product { matrices, tokens, input, norm: None, output: residual, stride, adds: true }.dispatch()
+        };
+        let hidden = Product {
+            matrices: &[layer.gate, layer.up],
+            tokens,
+            input: residual,
+            norm: Some(self.norm(layer.feed_forward_norm)),
+            output: (Buffer::Hidden, 0),
+            stride: self.feed_forward,
+            adds: false,
+        };
+        [added(&layer.attention_out, Buffer::Attended), hidden.gate_up(), added(&layer.down, Buffer::Hidden)]
+    }
+
+    fn logits(&self, pass: &Pass) -> Dispatch {
+        let product = Product {
+            matrices: &[self.output],
+            tokens: pass.wanted,
+            input: (Buffer::Residual, self.residual_at(pass, pass.wanted)),
+            norm: Some(self.norm(self.output_norm)),
+            output: (Buffer::Logits, 0),
+            stride: self.output.rows,
+            adds: false,
+        };
+        product.dispatch()
+    }
+
+    fn norm(&self, weights: u64) -> Norm {
+        Norm { weights, eps: self.norm_eps }
+    }
+
+    /// Where the last `tokens` tokens of the pass begin in the residual stream.
+    fn residual_at(&self, pass: &Pass, tokens: u32) -> u64 {
+        u64::from(pass.tokens - tokens) * u64::from(self.dim) * 4
+    }
+
+    pub(crate) fn page_table(&self, layer: usize) -> Binding {
+        Binding::Memory(Buffer::PageTable, 4 * layer as u64 * u64::from(self.max_pages))
+    }
+
+    /// Bytes that a buffer needs for a pass; none for those that outlive it: weights, pages and their table.
+    pub fn buffer_bytes(&self, buffer: Buffer, pass: &Pass) -> Option<u64> {
+        let t = u64::from(pass.tokens);
+        let values = match buffer {
+            Buffer::Weights | Buffer::Pages | Buffer::PageTable => return None,
+            Buffer::Tokens => t,
+            Buffer::Angles => t * u64::from(self.rotated),
+            Buffer::Residual => t * u64::from(self.dim),
+            Buffer::Qkv => t * u64::from(self.qkv_len()),
+            Buffer::Attended => t * u64::from(self.n_heads * self.value_dim),
+            // A pass that wants fewer tokens in its last layer may be sliced there alone.
+            Buffer::Partials => {
+                let rows =
+                    |tokens: u32| u64::from(attention::slices(pass.first + pass.tokens - tokens, tokens) * tokens);
+                let rows = rows(pass.tokens).max(if pass.wanted == 0 { 0 } else { rows(pass.wanted) });
+                rows * u64::from(self.n_heads * (2 + self.value_dim))
+            }
+            Buffer::Hidden => t * u64::from(self.feed_forward),
+            Buffer::Logits => u64::from(pass.wanted) * u64::from(self.output.rows),
+            Buffer::TopValues(_) | Buffer::TopIndices(_) => {
+                u64::from(self.output.rows.div_ceil(top_k::CHUNK)) * u64::from(pass.top_k.unwrap_or(0))
+            }
+        };
+        Some(4 * values)
+    }
+}
+
+#[cfg(test)]
+mod tests;

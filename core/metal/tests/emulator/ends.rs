@@ -1,0 +1,67 @@
+//! The first and the last steps of a pass: rows of the embedding, the best tokens.
+
+use sprat_metal::{Buffer, Format, Matrix, Pass, TOP_K_CHUNK};
+
+use crate::emulator::{Emulator, ORDERS, Order};
+use crate::models::{Heads, model};
+use crate::weights::{File, Random, assert_near};
+
+const HEADS: Heads = Heads {
+    n_heads: 1,
+    n_kv_heads: 1,
+    head_dim: 16,
+    value_dim: 16,
+    rotated: 16,
+    adjacent: true,
+    biases: None,
+    norms: None,
+};
+
+#[test]
+fn embedding_rows_are_dequantized() {
+    for (i, format) in Format::ALL.into_iter().enumerate() {
+        let mut random = Random(i as u64);
+        let mut file = File::default();
+        // More parts than one threadgroup takes, and a last one that is not full.
+        let (matrix, values) = file.matrix(format, 5, 1280, &mut random);
+        let tokens = [4u32, 0, 3, 4];
+        let mut emulator = Emulator::new(ORDERS[i % 3]);
+        emulator.define(Buffer::Weights, &file.bytes);
+        emulator.define_u32(Buffer::Tokens, &tokens);
+        emulator.define_f32(Buffer::Residual, &[f32::NAN; 4 * 1280]);
+        let pass = Pass { tokens: 4, first: 0, wanted: 0, top_k: None };
+        emulator.play(&model(HEADS, matrix).pass(&pass).0[0]);
+        let found = emulator.f32s(Buffer::Residual).expect("no finding");
+        let expected: Vec<f32> = tokens.iter().flat_map(|&t| values[t as usize].clone()).collect();
+        assert_near(&format!("{format:?}"), &found, &expected);
+    }
+}
+
+#[test]
+fn the_best_tokens_are_found_in_order() {
+    for (vocabulary, k, order) in
+        [(1, 1, Order::Forward), (300, 40, Order::Shuffled), (1024, 64, Order::Forward), (20_000, 64, Order::Backward)]
+    {
+        let mut random = Random(u64::from(vocabulary));
+        // Few distinct values: equals go by the lower index.
+        let logits: Vec<f32> = (0..vocabulary).map(|_| (random.float() * 200.0).round()).collect();
+        let matrix = Matrix { format: Format::F32, rows: vocabulary, cols: 16, offset: 0 };
+        let pass = Pass { tokens: 1, first: 0, wanted: 1, top_k: Some(k) };
+        let (list, turn) = model(HEADS, matrix).pass(&pass);
+        let mut emulator = Emulator::new(order);
+        emulator.define_f32(Buffer::Logits, &logits);
+        let places = (vocabulary.div_ceil(TOP_K_CHUNK) * k) as usize;
+        for turn in [false, true] {
+            emulator.define_f32(Buffer::TopValues(turn), &vec![f32::NAN; places]);
+            emulator.define_u32(Buffer::TopIndices(turn), &vec![u32::MAX; places]);
+        }
+        let rounds: Vec<_> = list.iter().filter(|dispatch| dispatch.kernel.stem == "top_k").collect();
+        rounds.iter().for_each(|dispatch| emulator.play(dispatch));
+        let values = emulator.f32s(Buffer::TopValues(turn)).expect("no finding");
+        let indices = emulator.u32s(Buffer::TopIndices(turn)).expect("no finding");
+        let mut expected: Vec<(u32, f32)> = (0..).zip(logits).collect();
+        expected.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        let found: Vec<(u32, f32)> = indices.into_iter().zip(values).take(k as usize).collect();
+        assert_eq!(found, expected[..k as usize], "{vocabulary} tokens, {} rounds", rounds.len());
+    }
+}
