@@ -5,6 +5,7 @@
 use half::f16;
 
 use crate::format::Format;
+use crate::grids;
 
 /// 32 values: `d * q[i] + m`.
 #[derive(Clone, Debug)]
@@ -162,6 +163,27 @@ pub(crate) fn read256(format: Format, b: &[u8]) -> Block256 {
             d: f16_at(b, 0),
             dmin: None,
         },
+        Format::IQ1_S => on_grid::<{ Format::IQ1_S as usize }>(b),
+        Format::IQ1_M => on_grid::<{ Format::IQ1_M as usize }>(b),
+        Format::IQ2_XXS => on_grid::<{ Format::IQ2_XXS as usize }>(b),
+        Format::IQ2_XS => on_grid::<{ Format::IQ2_XS as usize }>(b),
+        Format::IQ2_S => on_grid::<{ Format::IQ2_S as usize }>(b),
+        Format::IQ3_XXS => on_grid::<{ Format::IQ3_XXS as usize }>(b),
+        Format::IQ3_S => on_grid::<{ Format::IQ3_S as usize }>(b),
         _ => panic!("{format:?} has no blocks of 256"),
+    }
+}
+
+/// Reads one block of a format with a grid.
+fn on_grid<const F: usize>(b: &[u8]) -> Block256 {
+    let format = const { Format::ALL[F] };
+    let halves = [0, 1].map(|half| grids::half::<F>(b, half));
+    let scale = grids::scales(format, b);
+    Block256 {
+        q: std::array::from_fn(|i| halves[i / 128][i % 128 / 8].to_le_bytes()[i % 8] as i8),
+        scale: std::array::from_fn(|j| i16::from(scale[16 * j / grids::group(format)])),
+        min: [0; 16],
+        d: f16::from_bits(grids::d_bits(format, b)).to_f32() * grids::factor(format),
+        dmin: None,
     }
 }

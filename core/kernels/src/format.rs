@@ -39,6 +39,20 @@ pub enum Format {
     IQ4_XS,
     /// 4-bit floats (E2M1), power-of-two scale per 32.
     MXFP4,
+    /// Points of a ternary grid, eighths off it, scale per 32 inside 256: 1.6 bits a value.
+    IQ1_S,
+    /// The same with a scale per 16: 1.8 bits a value.
+    IQ1_M,
+    /// Points of a grid of 256 and signs, scale per 32 inside 256: 2.1 bits a value.
+    IQ2_XXS,
+    /// Points of a grid of 512 and signs, scale per 16 inside 256: 2.3 bits a value.
+    IQ2_XS,
+    /// Points of a grid of 1024 and signs, scale per 16 inside 256: 2.6 bits a value.
+    IQ2_S,
+    /// Pairs of points of a grid of 256 and signs, scale per 32 inside 256: 3.1 bits a value.
+    IQ3_XXS,
+    /// Pairs of points of a grid of 512 and signs, scale per 32 inside 256: 3.4 bits a value.
+    IQ3_S,
 }
 
 impl Format {
@@ -46,7 +60,7 @@ impl Format {
     pub const COUNT: usize = Self::ALL.len();
 
     /// Every format; `ALL[f as usize] == f`.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 23] = [
         Self::F32,
         Self::F16,
         Self::BF16,
@@ -63,6 +77,13 @@ impl Format {
         Self::IQ4_NL,
         Self::IQ4_XS,
         Self::MXFP4,
+        Self::IQ1_S,
+        Self::IQ1_M,
+        Self::IQ2_XXS,
+        Self::IQ2_XS,
+        Self::IQ2_S,
+        Self::IQ3_XXS,
+        Self::IQ3_S,
     ];
 
     /// Values in one block.
@@ -91,6 +112,13 @@ impl Format {
             Self::Q6_K => 128 + 64 + 16 + 2,
             Self::IQ4_XS => 2 + 2 + 4 + 128,
             Self::MXFP4 => 1 + 16,
+            Self::IQ1_S => 2 + 32 + 16,
+            Self::IQ1_M => 32 + 16 + 8,
+            Self::IQ2_XXS => 2 + 64,
+            Self::IQ2_XS => 2 + 64 + 8,
+            Self::IQ2_S => 2 + 32 + 32 + 8 + 8,
+            Self::IQ3_XXS => 2 + 64 + 32,
+            Self::IQ3_S => 2 + 64 + 8 + 32 + 4,
         }
     }
 
@@ -108,6 +136,8 @@ impl Format {
                 ActivationKind::Q8_32
             }
             Self::Q2_K | Self::Q3_K | Self::Q4_K | Self::Q5_K | Self::Q6_K | Self::IQ4_XS => ActivationKind::Q8_256,
+            Self::IQ1_S | Self::IQ1_M => ActivationKind::Q8_256,
+            Self::IQ2_XXS | Self::IQ2_XS | Self::IQ2_S | Self::IQ3_XXS | Self::IQ3_S => ActivationKind::Q8_256,
         }
     }
 }

@@ -8,6 +8,7 @@ mod attention;
 mod block;
 mod float;
 mod format;
+mod grids;
 mod isa;
 pub mod math;
 mod matmul;

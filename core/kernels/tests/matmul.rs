@@ -27,6 +27,7 @@ fn scale_offsets(format: Format) -> &'static [usize] {
         Format::Q2_K => &[80, 82],
         Format::Q3_K => &[108],
         Format::Q6_K => &[208],
+        Format::IQ1_S | Format::IQ2_XXS | Format::IQ2_XS | Format::IQ2_S | Format::IQ3_XXS | Format::IQ3_S => &[0],
         _ => &[],
     }
 }
@@ -75,6 +76,10 @@ fn weights(format: Format, n: usize, k: usize, fill: Fill, random: &mut Random) 
         }
         if format == Format::MXFP4 {
             block[0] = 100 + (random.bits() % 40) as u8;
+        }
+        if format == Format::IQ1_M {
+            // The half's four bits at the top are those of byte 55.
+            block[55] &= 0xBF;
         }
     }
     w

@@ -10,6 +10,7 @@ use super::unpack256::{self, Lane, Side};
 use crate::activations::Activations;
 use crate::arch::panel::{self, Panels, Tile};
 use crate::format::Format;
+use crate::grids;
 use crate::scratch::Scratch;
 
 /// Bytes of a group of 4 k: 8 rows.
@@ -134,6 +135,7 @@ impl<const F: usize> tile256::Shape for Blocks256<F> {
         Format::Q4_K => 8,
         Format::Q6_K => 2,
         Format::IQ4_XS => 1,
+        format if grids::group(format) > 0 => 1,
         _ => 4,
     };
     const PER_32: bool = matches!(Format::ALL[F], Format::Q4_K | Format::Q5_K);
@@ -143,6 +145,7 @@ impl<const F: usize> tile256::Shape for Blocks256<F> {
             Format::Q3_K => (16, 0, 8, -4),
             Format::Q6_K => (16, 0, 8, -32),
             Format::IQ4_XS => (8, 0, 0, 0),
+            format if grids::group(format) > 0 => (256 / grids::group(format), 0, 0, 0),
             _ => (8, 4, 0, 0),
         };
         Side { scales, lane: Lane::Pair, mins, corrections, correction }

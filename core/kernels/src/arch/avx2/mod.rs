@@ -39,6 +39,13 @@ const MATMULS: [MatmulFn; Format::COUNT] = [
     matmul::blocks_of_32::<{ Format::IQ4_NL as usize }>,
     matmul::blocks_of_256::<{ Format::IQ4_XS as usize }>,
     matmul::blocks_of_32::<{ Format::MXFP4 as usize }>,
+    matmul::blocks_of_256::<{ Format::IQ1_S as usize }>,
+    matmul::blocks_of_256::<{ Format::IQ1_M as usize }>,
+    matmul::blocks_of_256::<{ Format::IQ2_XXS as usize }>,
+    matmul::blocks_of_256::<{ Format::IQ2_XS as usize }>,
+    matmul::blocks_of_256::<{ Format::IQ2_S as usize }>,
+    matmul::blocks_of_256::<{ Format::IQ3_XXS as usize }>,
+    matmul::blocks_of_256::<{ Format::IQ3_S as usize }>,
 ];
 
 /// The lanes that are rows, when `rows` are left: all bits set.

@@ -6,6 +6,7 @@ use super::unpack::{Rows, look_up, move_bits, nibbles, store, transpose};
 use super::unpack32::widen;
 use crate::block::IQ4_VALUES;
 use crate::format::Format;
+use crate::grids;
 
 /// A scale in a 32-bit lane.
 #[derive(Clone, Copy, PartialEq)]
@@ -114,13 +115,35 @@ pub(crate) unsafe fn head<const F: usize, const STRIDE: usize>(layout: Side, row
                 // d is the block's last 2 bytes.
                 factors::<STRIDE>(layout, _mm256_srli_epi32::<16>(gather(rows, at + 206)), side);
             }
-            _ => {
+            Format::IQ4_XS => {
                 let (head, low) = (gather(rows, at), gather(rows, at + 4));
                 scales::<STRIDE>(layout, &iq4_xs_scales(head, low), side);
                 factors::<STRIDE>(layout, head, side);
             }
+            format => {
+                let blocks = blocks::<F>(rows, at);
+                let bytes = blocks.map(|b| grids::scales(format, b));
+                let by_four = transpose(&bytes.each_ref().map(|row| row.as_ptr().cast()), 0);
+                scales::<STRIDE>(layout, &by_four[..layout.scales / 4], side);
+                let d = blocks.map(|b| i32::from(grids::d_bits(format, b)));
+                let d = widen(_mm256_setr_epi32(d[0], d[1], d[2], d[3], d[4], d[5], d[6], d[7]));
+                let d = _mm256_mul_ps(d, _mm256_set1_ps(grids::factor(format)));
+                store(side.add((layout.vectors() - 1) * STRIDE), _mm256_castps_si256(d));
+            }
         }
     }
+}
+
+/// The block at `at` of each row.
+///
+/// # Safety
+/// The block is readable, for as long as the result is used.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn blocks<'a, const F: usize>(rows: &Rows, at: usize) -> [&'a [u8]; 8] {
+    let bytes = const { Format::ALL[F].block_bytes() };
+    // SAFETY: the caller's promise.
+    rows.map(|row| unsafe { std::slice::from_raw_parts(row.add(at), bytes) })
 }
 
 /// Calls `each` for all 16 units of 16 values of the block at `at` of each row, in any order: the unit's number and its
@@ -192,13 +215,26 @@ pub(crate) unsafe fn units<const F: usize>(rows: &Rows, at: usize, mut each: imp
                     each(unit + 6, or(second.map(|v| nibbles::<4>(v)), top(6)));
                 }
             }
-            // IQ4_XS: 8 times 16 bytes as in Q4_0, through the codebook.
-            _ => {
+            // 8 times 16 bytes as in Q4_0, through the codebook.
+            Format::IQ4_XS => {
                 let coded = |v| _mm256_add_epi8(look_up(&IQ4_VALUES, v), _mm256_set1_epi8(-128));
                 for chunk in 0..8 {
                     let v = transpose(rows, at + 8 + chunk * 16);
                     each(chunk * 2, v.map(|v| coded(nibbles::<0>(v))));
                     each(chunk * 2 + 1, v.map(|v| coded(nibbles::<4>(v))));
+                }
+            }
+            // Grids: read row by row, and turned afterwards.
+            _ => {
+                let blocks = blocks::<F>(rows, at);
+                let flip = _mm256_set1_epi8(-128);
+                for half in 0..2 {
+                    let words = blocks.map(|b| grids::half::<F>(b, half));
+                    let words = words.each_ref().map(|row| row.as_ptr().cast());
+                    for part in 0..8 {
+                        let v = transpose(&words, part * 16);
+                        each(half * 8 + part, v.map(|v| _mm256_xor_si256(v, flip)));
+                    }
                 }
             }
         }

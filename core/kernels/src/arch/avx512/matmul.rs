@@ -11,6 +11,7 @@ use crate::arch::avx2::unpack32::{self, has_min};
 use crate::arch::avx2::unpack256::{self, Lane, Side};
 use crate::arch::panel::{self, Panels, Tile};
 use crate::format::Format;
+use crate::grids;
 use crate::scratch::Scratch;
 
 /// Bytes of a group of 4 k: 16 rows.
@@ -18,6 +19,16 @@ const STRIDE: usize = 64;
 
 /// Tiles of 1, 2, 3, 4 and 6 tokens by 1 and 2 panels.
 type Tiles = [[unsafe fn(&Tile); 2]; 5];
+
+/// Bytes are signed ones plus 128, whose totals exceed 16 bits; the scales are per 32 values.
+const fn wide_per_32(format: Format) -> bool {
+    matches!(format, Format::IQ4_XS) || grids::group(format) == 32
+}
+
+/// The same with scales per 16 values.
+const fn wide_per_16(format: Format) -> bool {
+    grids::group(format) == 16
+}
 
 /// Eight rows without a panel, for 1 to 4 tokens.
 type Fews = [unsafe fn(&[*const u8; 8], *const u8, &Tile); 4];
@@ -129,7 +140,7 @@ impl<const F: usize> Blocks256<F> {
 impl<const F: usize> narrow::Shape for Blocks256<F> {
     // Without a panel a unit is 16 values, whose total fits 16 bits unless bytes exceed 15.
     const GROUPS: usize = 4;
-    const PER_32: bool = matches!(Format::ALL[F], Format::Q4_K | Format::Q5_K | Format::IQ4_XS);
+    const PER_32: bool = matches!(Format::ALL[F], Format::Q4_K | Format::Q5_K) || wide_per_32(Format::ALL[F]);
     const SIDE: Side = {
         let (scales, lane, mins, corrections, correction) = match Format::ALL[F] {
             Format::Q2_K => (16, Lane::Low, 8, 0, 0),
@@ -137,6 +148,7 @@ impl<const F: usize> narrow::Shape for Blocks256<F> {
             Format::Q4_K => (8, Lane::Low, 4, 0, 0),
             Format::Q5_K => (8, Lane::Whole, 4, 0, 0),
             Format::Q6_K => (16, Lane::Whole, 0, 8, -32),
+            format if wide_per_16(format) => (16, Lane::Whole, 0, 8, -128),
             _ => (8, Lane::Whole, 0, 4, -128),
         };
         Side { scales, lane, mins, corrections, correction }
@@ -147,8 +159,9 @@ impl<const F: usize> Shape for Blocks256<F> {
     // The largest step whose total fits 16 bits, activations being at most 127: 8 * 127 * 32 for Q4_K, 16 * 127 * 16
     // for Q5_K, 32 * 127 * 8 for Q6_K, 4 * 127 * 16 for Q3_K, 3 * 127 * 16 for Q2_K.
     const STEP: usize = match Format::ALL[F] {
-        Format::Q4_K | Format::IQ4_XS => 32,
+        Format::Q4_K => 32,
         Format::Q6_K => 8,
+        format if wide_per_32(format) => 32,
         _ => 16,
     };
     const BIAS: i16 = match Format::ALL[F] {
@@ -158,14 +171,15 @@ impl<const F: usize> Shape for Blocks256<F> {
         Format::Q6_K => 32,
         _ => 0,
     };
-    const WIDE: bool = matches!(Format::ALL[F], Format::IQ4_XS);
-    const PER_32: bool = !matches!(Format::ALL[F], Format::Q2_K);
+    const WIDE: bool = wide_per_32(Format::ALL[F]) || wide_per_16(Format::ALL[F]);
+    const PER_32: bool = !matches!(Format::ALL[F], Format::Q2_K) && !wide_per_16(Format::ALL[F]);
     const SIDE: Side = {
         let (scales, mins, corrections, correction) = match Format::ALL[F] {
             Format::Q2_K => (16, 8, 0, 0),
             Format::Q4_K => (8, 4, 4, 8),
             Format::Q5_K => (8, 4, 4, 16),
-            Format::IQ4_XS => (8, 0, 4, -128),
+            format if wide_per_32(format) => (8, 0, 4, -128),
+            format if wide_per_16(format) => (16, 0, 8, -128),
             _ => (16, 0, 0, 0),
         };
         Side { scales, lane: if Self::WIDE { Lane::Whole } else { Lane::Low }, mins, corrections, correction }

@@ -36,6 +36,13 @@ const MATMULS: [MatmulFn; Format::COUNT] = {
     table[Format::Q5_K as usize] = matmul::blocks_of_256::<{ Format::Q5_K as usize }>;
     table[Format::Q6_K as usize] = matmul::blocks_of_256::<{ Format::Q6_K as usize }>;
     table[Format::IQ4_XS as usize] = matmul::blocks_of_256::<{ Format::IQ4_XS as usize }>;
+    table[Format::IQ1_S as usize] = matmul::blocks_of_256::<{ Format::IQ1_S as usize }>;
+    table[Format::IQ1_M as usize] = matmul::blocks_of_256::<{ Format::IQ1_M as usize }>;
+    table[Format::IQ2_XXS as usize] = matmul::blocks_of_256::<{ Format::IQ2_XXS as usize }>;
+    table[Format::IQ2_XS as usize] = matmul::blocks_of_256::<{ Format::IQ2_XS as usize }>;
+    table[Format::IQ2_S as usize] = matmul::blocks_of_256::<{ Format::IQ2_S as usize }>;
+    table[Format::IQ3_XXS as usize] = matmul::blocks_of_256::<{ Format::IQ3_XXS as usize }>;
+    table[Format::IQ3_S as usize] = matmul::blocks_of_256::<{ Format::IQ3_S as usize }>;
     table
 };
 

@@ -41,14 +41,14 @@ pub(crate) trait Block256<const N: usize> {
 
 /// Steps of 16 scales.
 #[inline(always)]
-fn steps16(scales: int8x16_t) -> [int16x8_t; 2] {
+pub(crate) fn steps16(scales: int8x16_t) -> [int16x8_t; 2] {
     let next = vextq_s8::<1>(scales, vdupq_n_s8(0));
     [vsubl_s8(vget_low_s8(scales), vget_low_s8(next)), vsubl_high_s8(scales, next)]
 }
 
 /// Steps of the 8 scales in the upper half.
 #[inline(always)]
-fn steps8(scales: int8x16_t) -> [int16x8_t; 2] {
+pub(crate) fn steps8(scales: int8x16_t) -> [int16x8_t; 2] {
     let next = vextq_s8::<1>(scales, vdupq_n_s8(0));
     [vsubl_high_s8(scales, next), vdupq_n_s16(0)]
 }

@@ -29,6 +29,14 @@ pub(crate) fn ints16<const N: usize>(q: &[i8; N], at: usize) -> int8x16_t {
     unsafe { arch::vld1q_s8(q.as_ptr().add(at)) }
 }
 
+/// Two words of `words` from `at`, lowest bytes first. Panics if they are not inside; constant after inlining.
+#[inline(always)]
+pub(crate) fn words2(words: &[u64; 16], at: usize) -> int8x16_t {
+    assert!(at + 2 <= 16);
+    // SAFETY: 16 bytes from word `at` are inside the array.
+    unsafe { arch::vld1q_s8(words.as_ptr().add(at).cast()) }
+}
+
 /// 4 floats.
 #[inline(always)]
 pub(crate) fn floats4(x: &[f32; 4]) -> float32x4_t {
@@ -60,11 +68,16 @@ pub(crate) fn sums16(s: &[i16; 16]) -> [int16x8_t; 2] {
 /// 4 halves at byte `AT` of 4 blocks, as floats: lane r is block r.
 #[inline(always)]
 pub(crate) fn halves4<const AT: usize, const N: usize>(b: [&[u8; N]; 4]) -> float32x4_t {
-    let half = |b: &[u8; N]| u16::from_le_bytes([b[AT], b[AT + 1]]);
-    let bits = vdup_n_u16(half(b[0]));
-    let bits = vset_lane_u16::<1>(half(b[1]), bits);
-    let bits = vset_lane_u16::<2>(half(b[2]), bits);
-    let bits = vset_lane_u16::<3>(half(b[3]), bits);
+    halves(b.map(|b| u16::from_le_bytes([b[AT], b[AT + 1]])))
+}
+
+/// 4 halves as floats.
+#[inline(always)]
+pub(crate) fn halves(half: [u16; 4]) -> float32x4_t {
+    let bits = vdup_n_u16(half[0]);
+    let bits = vset_lane_u16::<1>(half[1], bits);
+    let bits = vset_lane_u16::<2>(half[2], bits);
+    let bits = vset_lane_u16::<3>(half[3], bits);
     vcvt_f32_f16(vreinterpret_f16_u16(bits))
 }
 

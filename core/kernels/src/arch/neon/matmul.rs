@@ -9,7 +9,8 @@ macro_rules! matmul_set {
     (features: $features:literal, dot: $dot:expr, layout: $layout:ty = $new:expr, tiles: [$($tokens:pat => $a:literal),*]) => {
         use $crate::activations::Activations;
         use $crate::arch::neon::{blocks32::{self, Block32}, blocks256::{self, Block256}, dense};
-        use $crate::arch::neon::{one_token, panel::{self, Tiles}, quantize, tile::{self, Sums, Tile32, Tile256}};
+        use $crate::arch::neon::{grids256::OnGrid, one_token, panel::{self, Tiles}, quantize};
+        use $crate::arch::neon::tile::{self, Sums, Tile32, Tile256};
         use $crate::format::Format;
         use $crate::matmul::{MatmulFn, MatmulOps};
         use $crate::scratch::Scratch;
@@ -39,6 +40,13 @@ macro_rules! matmul_set {
             table[Format::IQ4_NL as usize] = rows32::<18, blocks32::Iq4Nl>;
             table[Format::IQ4_XS as usize] = rows256::<136, blocks256::Iq4Xs>;
             table[Format::MXFP4 as usize] = rows32::<17, blocks32::Mxfp4>;
+            table[Format::IQ1_S as usize] = rows256::<50, OnGrid<{ Format::IQ1_S as usize }>>;
+            table[Format::IQ1_M as usize] = rows256::<56, OnGrid<{ Format::IQ1_M as usize }>>;
+            table[Format::IQ2_XXS as usize] = rows256::<66, OnGrid<{ Format::IQ2_XXS as usize }>>;
+            table[Format::IQ2_XS as usize] = rows256::<74, OnGrid<{ Format::IQ2_XS as usize }>>;
+            table[Format::IQ2_S as usize] = rows256::<82, OnGrid<{ Format::IQ2_S as usize }>>;
+            table[Format::IQ3_XXS as usize] = rows256::<98, OnGrid<{ Format::IQ3_XXS as usize }>>;
+            table[Format::IQ3_S as usize] = rows256::<110, OnGrid<{ Format::IQ3_S as usize }>>;
             table
         };
 

@@ -6,6 +6,7 @@ pub(crate) mod blocks32;
 pub(crate) mod dense;
 pub(crate) mod dot;
 pub(crate) mod float;
+pub(crate) mod grids256;
 pub(crate) mod intrinsics;
 pub(crate) mod load;
 pub(crate) mod matmul;

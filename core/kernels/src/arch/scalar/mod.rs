@@ -33,6 +33,13 @@ pub(crate) const MATMULS: [MatmulFn; Format::COUNT] = [
     of::<{ Format::IQ4_NL as usize }>,
     of::<{ Format::IQ4_XS as usize }>,
     of::<{ Format::MXFP4 as usize }>,
+    of::<{ Format::IQ1_S as usize }>,
+    of::<{ Format::IQ1_M as usize }>,
+    of::<{ Format::IQ2_XXS as usize }>,
+    of::<{ Format::IQ2_XS as usize }>,
+    of::<{ Format::IQ2_S as usize }>,
+    of::<{ Format::IQ3_XXS as usize }>,
+    of::<{ Format::IQ3_S as usize }>,
 ];
 
 /// The table's entry for one format.
