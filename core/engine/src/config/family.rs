@@ -47,6 +47,17 @@ const FALCON: Spec = Spec {
     ..QWEN2
 };
 
+const COMMAND_R: Spec = Spec {
+    name: "command-r",
+    norm: NormKind::Layer,
+    block: Block::ParallelWithoutNorm,
+    logit_scale: key("logit_scale", |_| 1.0),
+    ..LLAMA
+};
+
+/// Embedded positions and not rotated ones.
+const GPT2: Spec = Spec { name: "gpt2", block: Block::Sequential, rotation: Rotation::None, ..FALCON };
+
 const GRANITE: Spec = Spec {
     name: "granite",
     rotation: Rotation::BySwitch,
@@ -116,6 +127,7 @@ static FAMILIES: &[Spec] = &[
     Spec { name: "stablelm", activation: Activation::Silu, ..FALCON },
     Spec { name: "internlm2", ..LLAMA },
     MINICPM,
+    Spec { name: "exaone", ..QWEN2 },
     Spec {
         name: "exaone4",
         norms: NormNames::AFTER,
@@ -128,13 +140,11 @@ static FAMILIES: &[Spec] = &[
         ..QWEN2
     },
     Spec { name: "starcoder2", block: Block::Sequential, ..FALCON },
+    COMMAND_R,
     Spec {
         name: "cohere2",
-        norm: NormKind::Layer,
-        block: Block::ParallelWithoutNorm,
         windows: Some(Windows { period: 4, rope: WindowRope::Alone, ..EVERY_SECOND }),
-        logit_scale: key("logit_scale", |_| 1.0),
-        ..LLAMA
+        ..COMMAND_R
     },
     Spec { name: "ernie4_5", ..LLAMA },
     Spec { name: "hunyuan-dense", qk_norm_after_rope: true, ..QWEN2 },
@@ -153,7 +163,8 @@ static FAMILIES: &[Spec] = &[
         ..QWEN2
     },
     Spec { name: "gptneox", block: Block::ParallelByKey, ..FALCON },
-    Spec { name: "gpt2", block: Block::Sequential, rotation: Rotation::None, ..FALCON },
+    GPT2,
+    Spec { name: "starcoder", ..GPT2 },
 ];
 
 const fn key(key: &'static str, default: fn(&Sizes) -> f32) -> Factor {
