@@ -27,6 +27,7 @@ pub use session::{
     ToolResult,
 };
 pub use sprat_gguf::Contents;
+pub use sprat_kernels::KvFormat;
 pub use tokenizer::{SpecialTokens, Tokenizer};
 
 /// Names of the block formats that there are kernels for, as in GGUF.

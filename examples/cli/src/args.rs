@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use lexopt::prelude::{Long, Short, Value, ValueExt};
-use sprat::{ContextOptions, GenerationOptions, Model, OpenOptions, SessionOptions, TemplateChoice};
+use sprat::{ContextOptions, GenerationOptions, KvFormat, Model, OpenOptions, SessionOptions, TemplateChoice};
 
 use crate::failure::{Failure, io};
 
@@ -91,6 +91,7 @@ impl Args {
             "--repeat" => self.repeat = Some(value(p, name)?),
             "--threads" => self.context.threads = Some(positive(p, name)?),
             "--batch" => self.context.batch = Some(positive(p, name)?),
+            "--kv" => self.context.kv_format = kv_format(&string(p, name)?)?,
             "--context" => self.context.max_positions = Some(positive(p, name)?),
             "--max-tokens" => self.generation.max_tokens = value(p, name)?,
             "--temperature" => sampler.temperature = value(p, name)?,
@@ -150,6 +151,15 @@ fn positive(p: &mut lexopt::Parser, name: &str) -> Result<usize, Failure> {
     match value(p, name)? {
         0 => Err(Failure::Usage(format!("{name}: must be at least 1"))),
         n => Ok(n),
+    }
+}
+
+fn kv_format(text: &str) -> Result<KvFormat, Failure> {
+    match text {
+        "f16" => Ok(KvFormat::F16),
+        "q8_0" => Ok(KvFormat::Q8_0),
+        "q4_0" => Ok(KvFormat::Q4_0),
+        _ => Err(Failure::Usage(format!("--kv: `{text}` is none of f16, q8_0, q4_0"))),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 
-use sprat::{Contents, Error, MappedFile, Model};
+use sprat::{Contents, Error, KvFormat, MappedFile, Model};
 
 use crate::args::Args;
 use crate::failure::{Failure, print};
@@ -53,7 +53,7 @@ fn describe(out: &mut String, parts: &[Contents], bytes: usize, model: &Result<M
             }
             writeln!(out, "memory: {:.1} MB of file pages, and for the KV cache", bytes as f64 / 1e6)?;
             for positions in CONTEXTS {
-                let bytes = positions * model.kv_bytes_per_position();
+                let bytes = positions * model.kv_bytes_per_position(KvFormat::F16);
                 writeln!(out, "  {positions:6} positions {:10.1} MB", bytes as f64 / 1e6)?;
             }
         }

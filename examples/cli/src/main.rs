@@ -28,7 +28,7 @@ usage: sprat COMMAND [OPTIONS]
   perplexity  of a text: --file T
   bench       speed and memory: [--prompt N] [--generate N] [--depth N] [--repeat N] [--json]
 
-options of all: --model FILE, --threads N, --context N
+options of all: --model FILE, --threads N, --context N, --kv f16|q8_0|q4_0
 of chat and run: --system TEXT, --template NAME-OR-FILE, --max-tokens N, --temperature T, --top-k N, --top-p P, --min-p P, --seed S";
 
 fn main() -> ExitCode {

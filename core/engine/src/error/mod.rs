@@ -6,6 +6,8 @@ mod tokenizer;
 
 use std::path::PathBuf;
 
+use sprat_kernels::KvFormat;
+
 pub use chat::ChatError;
 pub use options::OptionsError;
 pub use tokenizer::TokenizerError;
@@ -98,6 +100,14 @@ pub enum Error {
     InstructionSet {
         /// The name that was asked for.
         name: String,
+    },
+    /// The model's heads cannot be stored in this format.
+    #[error("a KV cache of {format:?} needs heads of whole blocks of {}, the model's have {head_dim} values", format.multiple())]
+    KvFormat {
+        /// The format that was asked for.
+        format: KvFormat,
+        /// Length of a head of the model.
+        head_dim: usize,
     },
     /// There is nothing to run: no token was given.
     #[error("the prompt is empty")]

@@ -3,7 +3,7 @@
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, PoisonError};
 
-use sprat_kernels::Isa;
+use sprat_kernels::{Isa, KvFormat};
 
 use super::{Model, transformer};
 use crate::backend::cpu::{Buffers, KvCache, MAX_BATCH, Pass, Pool, Shared, Work, Worker, default_workers};
@@ -23,6 +23,8 @@ pub struct ContextOptions {
     pub threads: Option<usize>,
     /// Tokens of one pass, up to 256. The tokens do not depend on it.
     pub batch: Option<usize>,
+    /// How keys and values are stored: half precision, or in less memory and not quite the same numbers.
+    pub kv_format: KvFormat,
     /// Name of the instruction set whose kernels compute; none for the best this CPU has. The tokens do not depend on it.
     pub instruction_set: Option<String>,
 }
@@ -61,8 +63,9 @@ impl Context {
         }
         let ropes = model.weights.ropes(&model.config, max_positions, &model.file);
         let logits = Shared::new(model.config.vocabulary);
+        let cache = KvCache::new(options.kv_format, &model.config.layers)?;
         let options = options.clone();
-        Ok(Self { model, isa, options, threads, max_positions, cache: KvCache::default(), buffers, ropes, logits })
+        Ok(Self { model, isa, options, threads, max_positions, cache, buffers, ropes, logits })
     }
 
     /// The model it runs.

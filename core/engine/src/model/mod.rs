@@ -7,13 +7,14 @@ mod transformer;
 use std::sync::Arc;
 
 use sprat_gguf::Contents;
+use sprat_kernels::KvFormat;
 
 pub use context::{Context, ContextOptions};
 pub use open::{OpenOptions, TemplateChoice};
 
 pub(crate) use crate::backend::cpu::KvCache;
 use crate::chat::ChatTemplate;
-use crate::config::Config;
+use crate::config::{Config, LayerConfig};
 use crate::error::Error;
 use crate::file::MappedFile;
 use crate::tokenizer::Tokenizer;
@@ -78,8 +79,9 @@ impl Model {
     }
 
     /// Bytes of the KV cache for each position.
-    pub fn kv_bytes_per_position(&self) -> usize {
-        self.config.layers.iter().map(|l| 2 * l.n_kv_heads * (l.head_dim + l.value_dim)).sum()
+    pub fn kv_bytes_per_position(&self, format: KvFormat) -> usize {
+        let words = |l: &LayerConfig| l.n_kv_heads * (format.row_len(l.head_dim) + format.row_len(l.value_dim));
+        self.config.layers.iter().map(|l| 2 * words(l)).sum()
     }
 
     /// Resident bytes of the mapped file.

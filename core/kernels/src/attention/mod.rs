@@ -4,10 +4,14 @@
 //! together, and pages merge in ascending order. Rows may be split over calls and pages over workers (partial states,
 //! then `merge`) without changing a bit.
 
+pub use format::KvFormat;
+
 use crate::isa::Isa;
 use crate::scratch::Scratch;
 
+mod format;
 pub(crate) mod page;
+mod rows;
 pub(crate) mod stamp;
 pub(crate) mod state;
 #[cfg(test)]
@@ -20,22 +24,6 @@ pub const PAGE_LEN: usize = 64;
 
 /// The largest head `Isa::attend` takes.
 pub const MAX_HEAD_DIM: usize = 512;
-
-/// How keys and values are stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum KvFormat {
-    /// Half precision, one `u16` a value.
-    F16,
-}
-
-impl KvFormat {
-    /// Length in `u16` of one position's vector of `dim` values.
-    pub const fn row_len(self, dim: usize) -> usize {
-        match self {
-            Self::F16 => dim,
-        }
-    }
-}
 
 /// Query rows and one page of keys and values for them.
 #[derive(Clone, Copy, Debug)]
@@ -50,9 +38,9 @@ pub struct Attend<'a> {
     pub k: &'a [u16],
     /// Values, `[p, row_len(dv)]`.
     pub v: &'a [u16],
-    /// Length of a query and a key: a multiple of 8, at most `MAX_HEAD_DIM`.
+    /// Length of a query and a key: a multiple of the format's `multiple`, at most `MAX_HEAD_DIM`.
     pub dk: usize,
-    /// Length of a value: a multiple of 8, at most `MAX_HEAD_DIM`.
+    /// Length of a value, likewise.
     pub dv: usize,
     /// Factor of the scores, usually `1 / sqrt(dk)`.
     pub scale: f32,
@@ -104,8 +92,8 @@ impl Isa {
         let Attend { dk, dv, format, .. } = *page;
         for dim in [dk, dv] {
             assert!(
-                dim > 0 && dim.is_multiple_of(8) && dim <= MAX_HEAD_DIM,
-                "attend: head dimensions are multiples of 8"
+                dim > 0 && dim.is_multiple_of(format.multiple()) && dim <= MAX_HEAD_DIM,
+                "attend: head dimensions are multiples of the format's"
             );
         }
         let (r, p) = (page.ranges.len(), page.k.len() / format.row_len(dk));

@@ -1,9 +1,9 @@
 //! One page of keys and values for all rows: scores, weights, weighted values, merged into the running states.
 
+use crate::attention::rows::widen;
 use crate::attention::state::{Merge, absorb, weights};
 use crate::attention::tiles::{Element, Rows, scores, weigh};
 use crate::attention::{Attend, KvFormat, MAX_HEAD_DIM, PAGE_LEN, State};
-use crate::float::load_f16;
 use crate::float::vector::Vector;
 
 /// Rows that share a widened page; bounds the scratch.
@@ -47,12 +47,8 @@ pub(crate) fn attend<V: Vector>(page: &Attend<'_>, state: &mut State<'_>, scratc
             State { m: &mut state.m[from..to], l: &mut state.l[from..to], acc: &mut state.acc[from * dv..to * dv] };
         let (first, last) = union(rows.ranges);
         if first < last {
-            match page.format {
-                KvFormat::F16 => {
-                    score_f16::<V>(&rows, (first, last), &mut buffers);
-                    weigh_f16::<V>(&rows, (first, last), &mut buffers, &mut state);
-                }
-            }
+            score_all::<V>(&rows, (first, last), &mut buffers);
+            weigh_all::<V>(&rows, (first, last), &mut buffers, &mut state);
         }
     }
 }
@@ -75,35 +71,28 @@ fn intersection(ranges: &[(u32, u32)]) -> (usize, usize) {
 
 /// Scores of all rows with the keys in `first..last`.
 #[inline(always)]
-fn score_f16<V: Vector>(page: &Attend<'_>, (first, last): (usize, usize), buffers: &mut Buffers<'_>) {
+fn score_all<V: Vector>(page: &Attend<'_>, (first, last): (usize, usize), buffers: &mut Buffers<'_>) {
     let dk = page.dk;
-    if page.ranges.len() <= TILE && dk.is_multiple_of(16) {
-        // One tile: nothing gained by widening first.
+    if reads_in_place(page, dk) {
         let keys = Rows { base: page.k.as_ptr(), stride: dk };
         // SAFETY: `k` has `last` rows of `dk` values.
         return unsafe { score_rows::<V, u16>(page, keys, (first, last), 0, buffers) };
     }
-    let stride = dk.next_multiple_of(16);
+    let (len, stride) = (page.format.row_len(dk), dk.next_multiple_of(16));
     for from in (first - first % KEY_BLOCK..last).step_by(KEY_BLOCK) {
         let to = last.min(from + KEY_BLOCK);
-        widen::<V>(&page.k[from * dk..to * dk], dk, buffers.wide);
+        widen::<V>(page.format, &page.k[from * len..to * len], dk, buffers.wide);
         let keys = Rows { base: buffers.wide.as_ptr(), stride };
         // SAFETY: `wide` has `to - from` rows of `stride` floats.
         unsafe { score_rows::<V, f32>(page, keys, (from, to), from, buffers) }
     }
 }
 
-/// Widens rows of `dim` values to rows padded with zeros to a multiple of 16.
+/// Whether tiles read the vectors of `dim` values where they lie: half precision is widened as it is loaded, and for a single
+/// tile nothing is gained by doing it before. Quantized vectors would need their scale for every load.
 #[inline(always)]
-fn widen<V: Vector>(rows: &[u16], dim: usize, wide: &mut [f32]) {
-    let stride = dim.next_multiple_of(16);
-    if stride == dim {
-        return load_f16::<V>(rows, wide);
-    }
-    for (row, wide) in rows.chunks_exact(dim).zip(wide.chunks_exact_mut(stride)) {
-        load_f16::<V>(row, &mut wide[..dim]);
-        wide[dim..].fill(0.0);
-    }
+fn reads_in_place(page: &Attend<'_>, dim: usize) -> bool {
+    page.format == KvFormat::F16 && page.ranges.len() <= TILE && dim.is_multiple_of(16)
 }
 
 /// Scores of all rows with keys `from..to`, of which `keys` holds those from `origin` on.
@@ -157,19 +146,20 @@ unsafe fn score_rows<V: Vector, E: Element>(
 
 /// Weights from scores, then the weighted values of positions `first..last`, merged into the states.
 #[inline(always)]
-fn weigh_f16<V: Vector>(
+fn weigh_all<V: Vector>(
     page: &Attend<'_>,
     (first, last): (usize, usize),
     buffers: &mut Buffers<'_>,
     state: &mut State<'_>,
 ) {
     let dv = page.dv;
-    if page.ranges.len() <= TILE && dv.is_multiple_of(16) {
+    if reads_in_place(page, dv) {
         let values = Rows { base: page.v.as_ptr(), stride: dv };
         // SAFETY: `v` has `last` rows of `dv` values.
         return unsafe { weigh_rows::<V, u16>(page, values, 0, buffers, state) };
     }
-    widen::<V>(&page.v[first * dv..last * dv], dv, buffers.wide);
+    let len = page.format.row_len(dv);
+    widen::<V>(page.format, &page.v[first * len..last * len], dv, buffers.wide);
     let values = Rows { base: buffers.wide.as_ptr(), stride: dv.next_multiple_of(16) };
     // SAFETY: `wide` has `last - first` rows of `stride` floats.
     unsafe { weigh_rows::<V, f32>(page, values, first, buffers, state) }

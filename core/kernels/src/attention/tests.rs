@@ -4,12 +4,14 @@ use half::f16;
 
 use super::*;
 use crate::float::tests::{Random, bits};
+use crate::format::Format;
 
 /// A small problem: `pages` of keys and values, `r` query rows.
 struct Case {
     r: usize,
     dk: usize,
     dv: usize,
+    format: KvFormat,
     q: Vec<f32>,
     k: Vec<u16>,
     v: Vec<u16>,
@@ -45,8 +47,18 @@ impl Sums {
 
 impl Case {
     fn new(random: &mut Random, r: usize, dk: usize, dv: usize, n: usize) -> Self {
-        let mut half = |n: usize| random.floats(n, 1.5).into_iter().map(|x| f16::from_f32(x).to_bits()).collect();
-        let (k, v) = (half(n * dk), half(n * dv));
+        Self::stored(random, KvFormat::F16, (r, dk, dv, n))
+    }
+
+    fn stored(random: &mut Random, format: KvFormat, (r, dk, dv, n): Shape) -> Self {
+        let mut rows = |dim: usize| {
+            let mut rows = vec![0; n * format.row_len(dim)];
+            for out in rows.chunks_exact_mut(format.row_len(dim)) {
+                Isa::available()[0].store_kv(format, &random.floats(dim, 1.5), out);
+            }
+            rows
+        };
+        let (k, v) = (rows(dk), rows(dv));
         let visible = (0..r)
             .map(|i| match i % 5 {
                 0 => (0, n),
@@ -60,7 +72,7 @@ impl Case {
         let q = random.floats(r * dk, 1.5);
         let soft_cap = r.is_multiple_of(2).then_some(5.0);
         let sinks = r.is_multiple_of(3).then(|| random.floats(r, 2.0));
-        Self { r, dk, dv, q, k, v, visible, soft_cap, sinks }
+        Self { r, dk, dv, format, q, k, v, visible, soft_cap, sinks }
     }
 
     /// Like `new`, every row seeing everything up to its own token, `group` rows a token.
@@ -73,7 +85,20 @@ impl Case {
     }
 
     fn n(&self) -> usize {
-        self.k.len() / self.dk
+        self.k.len() / self.format.row_len(self.dk)
+    }
+
+    /// Stored rows as floats, by other code than the one under test.
+    fn floats(&self, rows: &[u16]) -> Vec<f32> {
+        let bytes: Vec<u8> = rows.iter().flat_map(|x| x.to_le_bytes()).collect();
+        let format = match self.format {
+            KvFormat::F16 => Format::F16,
+            KvFormat::Q8_0 => Format::Q8_0,
+            KvFormat::Q4_0 => Format::Q4_0,
+        };
+        let mut out = vec![0.0; bytes.len() / format.block_bytes() * format.block_len()];
+        Isa::available()[0].dequantize(format, &bytes, &mut out);
+        out
     }
 
     /// Merges page `page` of rows `from..to` into `sums` (of those rows).
@@ -82,12 +107,13 @@ impl Case {
         let end = self.n().min(start + PAGE_LEN);
         let clip = |x: usize| (x.clamp(start, end) - start) as u32;
         let ranges: Vec<(u32, u32)> = self.visible[from..to].iter().map(|&(a, b)| (clip(a), clip(b))).collect();
+        let (k, v) = (self.format.row_len(self.dk), self.format.row_len(self.dv));
         let attend = Attend {
             q: &self.q[from * self.dk..to * self.dk],
             ranges: &ranges,
-            format: KvFormat::F16,
-            k: &self.k[start * self.dk..end * self.dk],
-            v: &self.v[start * self.dv..end * self.dv],
+            format: self.format,
+            k: &self.k[start * k..end * k],
+            v: &self.v[start * v..end * v],
             dk: self.dk,
             dv: self.dv,
             scale: 1.0 / (self.dk as f32).sqrt(),
@@ -119,13 +145,13 @@ impl Case {
 
     /// The plain formula in f64.
     fn naive(&self) -> Vec<f64> {
-        let half = |x: u16| f64::from(f16::from_bits(x).to_f32());
+        let (k, v) = (self.floats(&self.k), self.floats(&self.v));
         let mut out = vec![0.0; self.r * self.dv];
         for (r, &(from, to)) in self.visible.iter().enumerate() {
             let q = &self.q[r * self.dk..][..self.dk];
             let score = |i: usize| {
-                let k = &self.k[i * self.dk..][..self.dk];
-                let dot: f64 = q.iter().zip(k).map(|(&q, &k)| f64::from(q) * half(k)).sum();
+                let k = &k[i * self.dk..][..self.dk];
+                let dot: f64 = q.iter().zip(k).map(|(&q, &k)| f64::from(q) * f64::from(k)).sum();
                 let s = dot / (self.dk as f64).sqrt();
                 self.soft_cap.map_or(s, |cap| f64::from(cap) * (s / f64::from(cap)).tanh())
             };
@@ -133,8 +159,8 @@ impl Case {
             for i in from..to {
                 let p = score(i).exp();
                 sum += p;
-                for (out, &v) in out[r * self.dv..][..self.dv].iter_mut().zip(&self.v[i * self.dv..]) {
-                    *out += p * half(v);
+                for (out, &v) in out[r * self.dv..][..self.dv].iter_mut().zip(&v[i * self.dv..]) {
+                    *out += p * f64::from(v);
                 }
             }
             if from < to {
@@ -145,8 +171,11 @@ impl Case {
     }
 }
 
-/// Rows, dk, dv, positions: tiles and their remainders, padded heads, one page and several, more rows than a chunk.
-const SHAPES: [(usize, usize, usize, usize); 16] = [
+/// Rows, dk, dv, positions.
+type Shape = (usize, usize, usize, usize);
+
+/// Tiles and their remainders, padded heads, one page and several, more rows than a chunk.
+const SHAPES: [Shape; 16] = [
     (1, 64, 64, 64),
     (2, 64, 64, 1),
     (3, 128, 128, 63),
@@ -168,6 +197,10 @@ const SHAPES: [(usize, usize, usize, usize); 16] = [
 fn cases() -> impl Iterator<Item = Case> {
     let mut random = Random(21);
     let mut all: Vec<Case> = SHAPES.iter().map(|&(r, dk, dv, n)| Case::new(&mut random, r, dk, dv, n)).collect();
+    for format in [KvFormat::Q8_0, KvFormat::Q4_0] {
+        let fits = |&&(_, dk, dv, _): &&Shape| dk.is_multiple_of(32) && dv.is_multiple_of(32);
+        all.extend(SHAPES.iter().filter(fits).map(|&shape| Case::stored(&mut random, format, shape)));
+    }
     for group in [1, 2, 3, 4, 7] {
         all.push(Case::causal(&mut random, group, 9, 64, 140));
     }
@@ -175,7 +208,7 @@ fn cases() -> impl Iterator<Item = Case> {
 }
 
 fn name(case: &Case, isa: &Isa) -> String {
-    format!("{}: r {} dk {} dv {} n {}", isa.name(), case.r, case.dk, case.dv, case.n())
+    format!("{} {:?}: r {} dk {} dv {} n {}", isa.name(), case.format, case.r, case.dk, case.dv, case.n())
 }
 
 #[test]
@@ -345,8 +378,7 @@ fn canonical(q: &[f32], k: &[f32], v: &[f32], (from, to): (usize, usize), scale:
 #[test]
 fn one_page_gives_the_bits_of_the_canonical_arithmetic() {
     for case in cases().filter(|case| case.pages() == 1 && case.soft_cap.is_none()) {
-        let [k, v] =
-            [&case.k, &case.v].map(|half| -> Vec<f32> { half.iter().map(|&x| f16::from_bits(x).to_f32()).collect() });
+        let [k, v] = [&case.k, &case.v].map(|rows| case.floats(rows));
         for isa in Isa::available() {
             let found = case.run(isa);
             for (row, &visible) in case.visible.iter().enumerate().filter(|(_, (from, to))| from < to) {

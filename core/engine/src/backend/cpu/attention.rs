@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use sprat_kernels::{Attend, KvFormat, State};
 
 use super::buffers::{Local, QUERY_BLOCK};
-use super::kv::PAGE;
+use super::kv::{PAGE, Page};
 use super::pass::{CHUNK_BYTES, Pass, Worker};
 use crate::config::{Config, LayerConfig};
 use crate::error::Error;
@@ -65,13 +65,13 @@ impl Worker<'_> {
         self.local.ranges[..group].fill(seen);
         let memory = &cache.pages(index)[page];
         // SAFETY: this worker has the item in its chunk; queries and cache come from the stage before.
-        let (mut state, q, k, v) = unsafe {
+        let (mut state, q, kv) = unsafe {
             let state = buffers.partials.state(page * dims.n_heads + head * group, group, dims.value_dim);
             let q = buffers.q.get(start..start + group * dims.head_dim);
-            (state, q, memory.keys(head, dims), memory.values(head, dims))
+            (state, q, Kv::of(memory, head, dims))
         };
         state.reset();
-        let attend = attend_args(config, dims, q, &self.local.ranges[..group], k, v);
+        let attend = attend_args(config, dims, q, &self.local.ranges[..group], kv);
         isa.attend(&attend, &mut state, &mut self.local.scratch);
     }
 
@@ -113,11 +113,11 @@ impl Worker<'_> {
             }
             let memory = &cache.pages(index)[page];
             // SAFETY: queries and cache come from the stage before.
-            let (q, k, v) = unsafe {
+            let (q, kv) = unsafe {
                 let q = buffers.q.get(start..start + queries * dims.head_dim);
-                (q, memory.keys(head, dims), memory.values(head, dims))
+                (q, Kv::of(memory, head, dims))
             };
-            isa.attend(&attend_args(config, dims, q, &ranges[..queries], k, v), &mut state, scratch);
+            isa.attend(&attend_args(config, dims, q, &ranges[..queries], kv), &mut state, scratch);
         }
         let width = dims.n_heads * dims.value_dim;
         for (i, row) in rows.enumerate() {
@@ -143,16 +143,31 @@ impl<'a> Pass<'a> {
     }
 }
 
+/// One head's part of a page.
+struct Kv<'a> {
+    format: KvFormat,
+    k: &'a [u16],
+    v: &'a [u16],
+}
+
+impl<'a> Kv<'a> {
+    /// # Safety
+    /// No worker writes this head's keys or values meanwhile.
+    unsafe fn of(page: &'a Page, head: usize, dims: &LayerConfig) -> Self {
+        // SAFETY: passed on to the caller.
+        unsafe { Self { format: page.format, k: page.keys(head, dims), v: page.values(head, dims) } }
+    }
+}
+
 fn attend_args<'a>(
     config: &Config,
     dims: &LayerConfig,
     q: &'a [f32],
     ranges: &'a [(u32, u32)],
-    k: &'a [u16],
-    v: &'a [u16],
+    Kv { format, k, v }: Kv<'a>,
 ) -> Attend<'a> {
     let (dk, dv, scale, soft_cap) = (dims.head_dim, dims.value_dim, config.attention_scale, config.attention_cap);
-    Attend { q, ranges, format: KvFormat::F16, k, v, dk, dv, scale, soft_cap }
+    Attend { q, ranges, format, k, v, dk, dv, scale, soft_cap }
 }
 
 /// The part of a page that a query at `position` sees when it sees from `first` on.

@@ -126,8 +126,8 @@ impl Pass<'_> {
                     let place = ((head.index / group * buffers.rows + row) * group + head.index % group) * size;
                     buffers.q.get_mut(place..place + size).copy_from_slice(values);
                 }
-                Part::Key => isa.store_f16(values, page.key_mut(head.index, position % PAGE, dims)),
-                Part::Value => isa.store_f16(values, page.value_mut(head.index, position % PAGE, dims)),
+                Part::Key => isa.store_kv(page.format, values, page.key_mut(head.index, position % PAGE, dims)),
+                Part::Value => isa.store_kv(page.format, values, page.value_mut(head.index, position % PAGE, dims)),
             }
         }
     }

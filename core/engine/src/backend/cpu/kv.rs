@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use sprat_kernels::KvFormat;
+
 use super::shared::Shared;
 use super::state::{Moment, States};
 use crate::config::{Config, LayerConfig};
@@ -14,73 +16,79 @@ pub const PAGE: usize = 64;
 /// Alignment of a page in memory: one page of the system on every phone, so that a saved one can be mapped.
 const PAGE_ALIGN: usize = 16 * 1024;
 
-/// Keys and values of 64 positions of one layer as f16: K `[n_kv_heads, 64, head_dim]`, V `[n_kv_heads, 64, value_dim]`.
+/// Keys and values of 64 positions of one layer, each stored as the format says: K `[n_kv_heads, 64, row_len(head_dim)]`, V
+/// `[n_kv_heads, 64, row_len(value_dim)]`.
 pub struct Page {
     data: Shared<u16>,
+    /// How they are stored.
+    pub format: KvFormat,
     keys: usize,
 }
 
 impl Page {
-    fn new(layer: &LayerConfig) -> Result<Self, Error> {
-        let keys = layer.n_kv_heads * PAGE * layer.head_dim;
-        let len = keys + layer.n_kv_heads * PAGE * layer.value_dim;
+    fn new(layer: &LayerConfig, format: KvFormat) -> Result<Self, Error> {
+        let keys = layer.n_kv_heads * PAGE * format.row_len(layer.head_dim);
+        let len = keys + layer.n_kv_heads * PAGE * format.row_len(layer.value_dim);
         let data = Shared::aligned(len, PAGE_ALIGN);
-        Ok(Self { data: data.ok_or(Error::OutOfMemory { what: "KV cache", bytes: 2 * len })?, keys })
+        Ok(Self { data: data.ok_or(Error::OutOfMemory { what: "KV cache", bytes: 2 * len })?, format, keys })
     }
 
     fn copy(&self, layer: &LayerConfig) -> Result<Self, Error> {
-        let mut page = Self::new(layer)?;
+        let mut page = Self::new(layer, self.format)?;
         // SAFETY: nobody writes a page while it is shared, and no pass is running on a cache that is being reserved.
         page.data.as_mut_slice().copy_from_slice(unsafe { self.data.get(0..self.data.len()) });
         Ok(page)
     }
 
-    /// Keys of one head, `[64, head_dim]`.
+    /// Keys of one head, `[64, row_len(head_dim)]`.
     ///
     /// # Safety
     /// No worker writes this head's keys meanwhile.
     pub unsafe fn keys(&self, head: usize, layer: &LayerConfig) -> &[u16] {
-        let size = PAGE * layer.head_dim;
+        let size = PAGE * self.format.row_len(layer.head_dim);
         // SAFETY: passed on to the caller.
         unsafe { self.data.get(head * size..(head + 1) * size) }
     }
 
-    /// Values of one head, `[64, value_dim]`.
+    /// Values of one head, `[64, row_len(value_dim)]`.
     ///
     /// # Safety
     /// No worker writes this head's values meanwhile.
     pub unsafe fn values(&self, head: usize, layer: &LayerConfig) -> &[u16] {
-        let size = PAGE * layer.value_dim;
+        let size = PAGE * self.format.row_len(layer.value_dim);
         // SAFETY: passed on to the caller.
         unsafe { self.data.get(self.keys + head * size..self.keys + (head + 1) * size) }
     }
 
-    /// The place of one key, `[head_dim]`.
+    /// The place of one key, `[row_len(head_dim)]`.
     ///
     /// # Safety
     /// No other worker touches this head's keys meanwhile.
     #[expect(clippy::mut_from_ref, reason = "workers write disjoint heads of a page")]
     pub unsafe fn key_mut(&self, head: usize, row: usize, layer: &LayerConfig) -> &mut [u16] {
-        let start = (head * PAGE + row) * layer.head_dim;
+        let len = self.format.row_len(layer.head_dim);
+        let start = (head * PAGE + row) * len;
         // SAFETY: passed on to the caller.
-        unsafe { self.data.get_mut(start..start + layer.head_dim) }
+        unsafe { self.data.get_mut(start..start + len) }
     }
 
-    /// The place of one value, `[value_dim]`.
+    /// The place of one value, `[row_len(value_dim)]`.
     ///
     /// # Safety
     /// No other worker touches this head's values meanwhile.
     #[expect(clippy::mut_from_ref, reason = "workers write disjoint heads of a page")]
     pub unsafe fn value_mut(&self, head: usize, row: usize, layer: &LayerConfig) -> &mut [u16] {
-        let start = self.keys + (head * PAGE + row) * layer.value_dim;
+        let len = self.format.row_len(layer.value_dim);
+        let start = self.keys + (head * PAGE + row) * len;
         // SAFETY: passed on to the caller.
-        unsafe { self.data.get_mut(start..start + layer.value_dim) }
+        unsafe { self.data.get_mut(start..start + len) }
     }
 }
 
 /// What a sequence of tokens left in each layer. Cloning shares the pages.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct KvCache {
+    format: KvFormat,
     layers: Vec<Vec<Arc<Page>>>, // [layer][page]
     states: States,
     len: usize,
@@ -93,6 +101,20 @@ pub struct Mark {
 }
 
 impl KvCache {
+    /// An empty cache that stores as `format` says.
+    ///
+    /// # Errors
+    /// A head of some layer cannot be stored so.
+    pub fn new(format: KvFormat, layers: &[LayerConfig]) -> Result<Self, Error> {
+        let attending = layers.iter().filter(|layer| layer.n_kv_heads > 0);
+        for dim in attending.flat_map(|layer| [layer.head_dim, layer.value_dim]) {
+            if !dim.is_multiple_of(format.multiple()) {
+                return Err(Error::KvFormat { format, head_dim: dim });
+            }
+        }
+        Ok(Self { format, layers: Vec::new(), states: States::default(), len: 0 })
+    }
+
     /// Positions that are filled.
     pub fn len(&self) -> usize {
         self.len
@@ -126,7 +148,7 @@ impl KvCache {
                 *page = Arc::new(page.copy(layer)?);
             }
             while own.len() < pages {
-                own.push(Arc::new(Page::new(layer)?));
+                own.push(Arc::new(Page::new(layer, self.format)?));
             }
         }
         Ok(())
