@@ -1,11 +1,14 @@
 #!/usr/bin/env python3
 """llama.cpp's side of the comparison: the same work and the same JSON keys as `sprat bench --json`.
 
-usage: llama_cpp_bench.py --model F --threads N --prompt 256 --generate 32 --depth 0 --repeat R [--no-repack]
+usage: llama_cpp_bench.py --model F --threads N --prompt 256 --generate 32 --depth 0 --repeat R [--no-repack] [--state F]
+
+With --state the tokens before `depth` are computed once, on all cores, and loaded from that file by later runs.
 """
 import argparse
 import ctypes
 import json
+import os
 import time
 
 import llama_cpp as c
@@ -22,6 +25,7 @@ def tokens(vocabulary, salt, n):
 
 class Context:
     def __init__(self, model, threads, positions):
+        self.threads = threads
         p = c.llama_context_default_params()
         p.n_ctx, p.n_batch, p.n_ubatch, p.n_seq_max = positions, 512, 512, 1
         p.n_threads = p.n_threads_batch = threads
@@ -44,6 +48,21 @@ class Context:
         # Reading a logit waits for the computation.
         return c.llama_get_logits_ith(self.ctx, -1)
 
+    def fill(self, ids, state):
+        """What lies before the timed part."""
+        path = state and state.encode()
+        room = (ctypes.c_int32 * len(ids))()
+        count = ctypes.c_size_t()
+        if state and os.path.exists(state):
+            assert c.llama_state_seq_load_file(self.ctx, path, 0, room, len(ids), ctypes.byref(count)), "cannot load the state"
+            self.used = len(ids)
+            return
+        c.llama_set_n_threads(self.ctx, self.threads, len(os.sched_getaffinity(0)))
+        self.feed(ids)[0]
+        c.llama_set_n_threads(self.ctx, self.threads, self.threads)
+        if state:
+            assert c.llama_state_seq_save_file(self.ctx, path, 0, room, len(ids)), "cannot save the state"
+
     def truncate(self, n):
         c.llama_memory_seq_rm(c.llama_get_memory(self.ctx), 0, n, -1)
         self.used = min(self.used, n)
@@ -55,6 +74,7 @@ def main():
     for name, default in (("threads", 1), ("prompt", 256), ("generate", 32), ("depth", 0), ("repeat", 1)):
         ap.add_argument("--" + name, type=int, default=default)
     ap.add_argument("--no-repack", action="store_true")
+    ap.add_argument("--state")
     o = ap.parse_args()
     quiet = c.llama_log_callback(lambda level, text, data: None)
     c.llama_log_set(quiet, ctypes.c_void_p(0))
@@ -77,7 +97,8 @@ def main():
     for _ in range(o.repeat):
         context.truncate(o.depth)
         if context.used < o.depth:
-            context.feed(tokens(context.vocabulary, 3, o.depth - context.used))
+            context.truncate(0)
+            context.fill(tokens(context.vocabulary, 3, o.depth), o.state)
         if o.prompt:
             start = time.perf_counter()
             context.feed(tokens(context.vocabulary, 7, o.prompt))[0]

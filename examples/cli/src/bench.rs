@@ -62,6 +62,7 @@ pub fn bench(args: &Args) -> Result<(), Failure> {
             "anonymous_bytes": anonymous,
             "file_resident_bytes": resident,
             "kv_bytes": kv,
+            "bytes_per_token": model.bytes_per_token(),
             "read_gb_per_s": read,
         });
         return print(&format!("{report}\n"));
