@@ -24,6 +24,10 @@ pub const ARM64: &str = "aarch64-unknown-linux-gnu";
 /// The target of arm64 Android.
 pub const ANDROID: &str = "aarch64-linux-android";
 
+/// The targets of iPhones and of Macs with Apple's chips: checked here, not linked.
+pub const IOS: &str = "aarch64-apple-ios";
+pub const MACOS: &str = "aarch64-apple-darwin";
+
 /// Runs arm64 programs here.
 pub const QEMU_PROGRAM: &str = "qemu-aarch64-static";
 /// Debian's compiler for arm64: links for qemu, and brings an unwinder for the Android library.
@@ -33,6 +37,8 @@ pub const RUSTFMT: Need = Need::Component { subcommand: "fmt", component: "rustf
 pub const CLIPPY: Need = Need::Component { subcommand: "clippy", component: "clippy" };
 pub const ARM64_STD: Need = Need::Target(ARM64);
 pub const ANDROID_STD: Need = Need::Target(ANDROID);
+pub const IOS_STD: Need = Need::Target(IOS);
+pub const MACOS_STD: Need = Need::Target(MACOS);
 pub const ARM64_GCC: Need =
     Need::Command { program: ARM64_COMPILER, packages: &["gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross"] };
 pub const QEMU: Need = Need::Command { program: QEMU_PROGRAM, packages: &["qemu-user-static"] };

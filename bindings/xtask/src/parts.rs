@@ -84,10 +84,10 @@ pub const PARTS: &[Part] = &[
     },
     Part {
         name: "metal",
-        what: "shaders for Apple GPUs, emulated under sanitizers",
+        what: "shaders for Apple GPUs, emulated under sanitizers; the device compiled",
         minutes: 4,
         when: When::Always,
-        needs: &[needs::CLANG],
+        needs: &[needs::CLANG, needs::CLIPPY, needs::IOS_STD, needs::MACOS_STD],
         run: metal::run,
     },
     Part {

@@ -1,10 +1,13 @@
 //! The stages of a forward pass on Apple GPUs.
 //!
 //! [`Model::pass`] lists the dispatches of a pass as plain data: kernel, buffers with offsets, constants, grid, bytes moved. It
-//! builds and runs on every system. On Linux the tests play the very list on an emulator that runs the shaders as C++.
+//! builds and runs on every system. On Apple `device` plays the list over candle's Metal device; on Linux the tests play the
+//! very list on an emulator that runs the shaders as C++.
 
 mod attention;
 mod cache;
+#[cfg(target_vendor = "apple")]
+pub mod device;
 mod dispatch;
 mod embed;
 mod formats;

@@ -10,8 +10,8 @@ use super::{none, root, sources};
 const ALLOWED: &[(&str, &[&str])] = &[
     ("sprat-gguf", &["thiserror"]),
     ("sprat-kernels", &["half"]),
-    // The CPU kernels are what the emulator's tests compare with.
-    ("sprat-metal", &["sprat-kernels"]),
+    // Ours for the emulator's tests alone: model files, and the CPU kernels they compare with. The others on Apple alone.
+    ("sprat-metal", &["sprat-gguf", "sprat-kernels", "candle-metal-kernels", "objc2", "objc2-metal", "thiserror"]),
     (
         "sprat",
         &[

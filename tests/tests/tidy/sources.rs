@@ -28,6 +28,7 @@ const UNSAFE: &[(&str, &str)] = &[
     ("core/kernels/src/float/", "vectors of lanes, and calls into a table whose features were detected"),
     ("core/kernels/src/matmul.rs", "calls into a table whose features were detected"),
     ("core/kernels/src/scratch.rs", "memory reused under several types"),
+    ("core/metal/src/device.rs", "calls into Metal, and buffers over the mapped file"),
     ("tests/tests/allocations.rs", "an allocator that counts"),
     ("tests/size/src/lib.rs", "exports a name"),
 ];

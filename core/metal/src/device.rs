@@ -1,0 +1,282 @@
+//! Plays a plan on an Apple GPU, over candle's Metal device. Compiled for iOS and macOS; never yet run.
+
+use std::collections::HashMap;
+use std::ffi::c_void;
+use std::ops::Range;
+use std::ptr::NonNull;
+use std::sync::{Mutex, PoisonError};
+
+use candle_metal_kernels::metal::{Buffer as Memory, CommandQueue, ComputePipeline, Device, Library};
+use objc2::rc::{Retained, autoreleasepool};
+use objc2::runtime::ProtocolObject;
+use objc2_metal::{
+    MTLCommandBuffer, MTLCommandBufferStatus, MTLCommandEncoder, MTLCommandQueue, MTLComputeCommandEncoder, MTLDevice,
+    MTLResourceOptions, MTLSize,
+};
+
+use crate::SHADERS;
+use crate::dispatch::{Binding, Buffer, Dispatch, Kernel};
+use crate::views::{View, views};
+
+/// Pages of Apple's systems on arm64.
+pub const PAGE_BYTES: u64 = 16 * 1024;
+
+/// Why the GPU did not do something. All of it leaves the CPU as a way on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The simulator, or a machine without one.
+    #[error("no Metal device")]
+    NoDevice,
+    /// The device, or Apple's compiler, refuses the shaders.
+    #[error("the shaders do not compile: {message}")]
+    Shaders {
+        /// What the compiler says.
+        message: String,
+    },
+    /// A kernel does not become a pipeline, or takes fewer threads on this device.
+    #[error("kernel {kernel}: {message}")]
+    Kernel {
+        /// Its name.
+        kernel: String,
+        /// What is wrong.
+        message: String,
+    },
+    /// No memory for a buffer.
+    #[error("no buffer of {bytes} bytes")]
+    OutOfMemory {
+        /// Its size.
+        bytes: u64,
+    },
+    /// The mapping cannot become buffers: not aligned to pages, or a tensor longer than the device's longest buffer.
+    #[error("the mapped file of {bytes} bytes cannot be wrapped")]
+    Unwrappable {
+        /// Length of the file.
+        bytes: u64,
+    },
+    /// A dispatch names memory that was not given.
+    #[error("{buffer:?} is not bound")]
+    Unbound {
+        /// Which.
+        buffer: Buffer,
+    },
+    /// The GPU refused or broke off: the app went to the background, or a fault.
+    #[error("the GPU stopped: {message}")]
+    Stopped {
+        /// What Metal says.
+        message: String,
+    },
+}
+
+/// A GPU with its queue and compiled shaders.
+pub struct Gpu {
+    device: Device,
+    queue: CommandQueue,
+    library: Library,
+    pipelines: Mutex<HashMap<Kernel, ComputePipeline>>,
+}
+
+/// The mapped model file as buffers, without a copy.
+pub struct Weights {
+    views: Vec<(View, Memory)>,
+    tensors: Vec<Range<u64>>, // sorted by start
+}
+
+/// What a list of dispatches works on.
+pub struct Bound<'a> {
+    /// The model.
+    pub weights: &'a Weights,
+    /// Everything else.
+    pub buffers: HashMap<Buffer, Memory>,
+}
+
+/// A command buffer that the GPU works on.
+pub struct Running(Retained<ProtocolObject<dyn MTLCommandBuffer>>);
+
+impl Gpu {
+    /// The system's GPU, its shaders compiled.
+    pub fn new() -> Result<Self, Error> {
+        let device = Device::system_default().ok_or(Error::NoDevice)?;
+        let queue = device.new_command_queue().map_err(|_| Error::NoDevice)?;
+        let source: String = SHADERS.iter().map(|(_, text)| *text).collect();
+        let library = device.new_library_with_source(&source, None);
+        let library = library.map_err(|error| Error::Shaders { message: error.to_string() })?;
+        Ok(Self { device, queue, library, pipelines: Mutex::new(HashMap::new()) })
+    }
+
+    /// Compiles the pipelines of a list ahead of its first use.
+    pub fn prepare(&self, list: &[Dispatch]) -> Result<(), Error> {
+        list.iter().try_for_each(|dispatch| self.pipeline(dispatch).map(|_| ()))
+    }
+
+    /// A buffer of its own, in memory that CPU and GPU share.
+    pub fn buffer(&self, bytes: u64) -> Result<Memory, Error> {
+        let len = usize::try_from(bytes.max(1)).map_err(|_| Error::OutOfMemory { bytes })?;
+        self.device.new_buffer(len, MTLResourceOptions::StorageModeShared).map_err(|_| Error::OutOfMemory { bytes })
+    }
+
+    /// Wraps the mapped file, whose tensors have these ranges. No byte of it is copied.
+    ///
+    /// # Safety
+    /// - `mapping` points to `len` mapped bytes, and the rest of the last page is mapped too.
+    /// - The mapping outlives the result and every [`Running`] that works on it, and nobody writes to it.
+    pub unsafe fn wrap(&self, mapping: NonNull<u8>, len: u64, mut tensors: Vec<Range<u64>>) -> Result<Weights, Error> {
+        let unwrappable = || Error::Unwrappable { bytes: len };
+        tensors.sort_by_key(|tensor| tensor.start);
+        if !(mapping.as_ptr() as u64).is_multiple_of(PAGE_BYTES) {
+            return Err(unwrappable());
+        }
+        let max = self.device.as_ref().maxBufferLength() as u64;
+        let list = views(len, max, PAGE_BYTES, &tensors).ok_or_else(unwrappable)?;
+        let wrap = |view: View| {
+            // SAFETY: a view begins within the mapping.
+            let start = unsafe { mapping.add(view.range.start as usize) };
+            let bytes = (view.range.end - view.range.start) as usize;
+            let options = MTLResourceOptions::StorageModeShared | MTLResourceOptions::HazardTrackingModeUntracked;
+            // SAFETY: whole mapped pages, which the caller keeps; the GPU only reads them; nothing is to be freed.
+            let raw = unsafe {
+                self.device.as_ref().newBufferWithBytesNoCopy_length_options_deallocator(
+                    start.cast(),
+                    bytes,
+                    options,
+                    None,
+                )
+            };
+            raw.map(|raw| (view, Memory::new(raw))).ok_or_else(unwrappable)
+        };
+        Ok(Weights { views: list.into_iter().map(wrap).collect::<Result<_, _>>()?, tensors })
+    }
+
+    /// Encodes a list into one command buffer and starts it. The next list can be encoded while it runs.
+    pub fn start(&self, list: &[Dispatch], bound: &Bound<'_>) -> Result<Running, Error> {
+        let stopped = || Error::Stopped { message: "no command buffer".to_owned() };
+        autoreleasepool(|_| {
+            let commands = self.queue.commandBuffer().ok_or_else(stopped)?;
+            // Of the serial kind: a dispatch sees what the one before wrote.
+            let encoder = commands.computeCommandEncoder().ok_or_else(stopped)?;
+            let encoded = list.iter().try_for_each(|dispatch| self.encode(&encoder, dispatch, bound));
+            // An encoder must end before it is dropped, whatever happened.
+            encoder.endEncoding();
+            encoded?;
+            commands.commit();
+            Ok(Running(commands))
+        })
+    }
+
+    fn encode(
+        &self,
+        encoder: &ProtocolObject<dyn MTLComputeCommandEncoder>,
+        dispatch: &Dispatch,
+        bound: &Bound<'_>,
+    ) -> Result<(), Error> {
+        encoder.setComputePipelineState(self.pipeline(dispatch)?.as_ref());
+        for (index, binding) in dispatch.bindings.iter().enumerate() {
+            let (memory, offset) = match binding {
+                Binding::Constants(words) => {
+                    let bytes = NonNull::from(words.as_slice()).cast::<c_void>();
+                    // SAFETY: Metal copies the words at once; they are far fewer than its limit of 4 KB.
+                    unsafe { encoder.setBytes_length_atIndex(bytes, size_of_val(words.as_slice()), index) };
+                    continue;
+                }
+                Binding::Unused => continue,
+                Binding::Memory(Buffer::Weights, offset) => {
+                    bound.weights.find(*offset).ok_or(Error::Unbound { buffer: Buffer::Weights })?
+                }
+                Binding::Memory(buffer, offset) => {
+                    (bound.buffers.get(buffer).ok_or(Error::Unbound { buffer: *buffer })?, *offset)
+                }
+            };
+            // SAFETY: the plan's offsets lie within the buffers it asks for, and the command buffer retains this one.
+            unsafe { encoder.setBuffer_offset_atIndex(Some(memory.as_ref()), offset as usize, index) };
+        }
+        if let Some(bytes) = dispatch.threadgroup_bytes {
+            // SAFETY: the only index that the shaders use.
+            unsafe { encoder.setThreadgroupMemoryLength_atIndex(bytes.next_multiple_of(16) as usize, 0) };
+        }
+        let size = |[x, y, z]: [u32; 3]| MTLSize { width: x as usize, height: y as usize, depth: z as usize };
+        encoder.dispatchThreadgroups_threadsPerThreadgroup(size(dispatch.grid), size([dispatch.threads, 1, 1]));
+        Ok(())
+    }
+
+    /// The kernel's pipeline, compiled once.
+    fn pipeline(&self, dispatch: &Dispatch) -> Result<ComputePipeline, Error> {
+        let mut pipelines = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(pipeline) = pipelines.get(&dispatch.kernel) {
+            return Ok(pipeline.clone());
+        }
+        let kernel = dispatch.kernel.name();
+        let failed = |message: String| Error::Kernel { kernel: kernel.clone(), message };
+        let function = self.library.get_function(&kernel, None).map_err(|error| failed(error.to_string()))?;
+        let pipeline = self.device.new_compute_pipeline_state_with_function(&function);
+        let pipeline = pipeline.map_err(|error| failed(error.to_string()))?;
+        let threads = pipeline.max_total_threads_per_threadgroup();
+        if threads < dispatch.threads as usize {
+            return Err(failed(format!("takes {threads} threads at most")));
+        }
+        pipelines.insert(dispatch.kernel, pipeline.clone());
+        Ok(pipeline)
+    }
+}
+
+impl Weights {
+    /// The buffer that holds the whole tensor around a place of the file, and the place in it.
+    fn find(&self, offset: u64) -> Option<(&Memory, u64)> {
+        let after = self.tensors.partition_point(|tensor| tensor.start <= offset);
+        let tensor = self.tensors[..after].last().filter(|tensor| offset < tensor.end)?;
+        self.views.iter().find_map(|(view, memory)| view.find(tensor).map(|at| (memory, at + offset - tensor.start)))
+    }
+}
+
+impl Running {
+    /// Waits for the GPU.
+    pub fn wait(self) -> Result<(), Error> {
+        self.0.waitUntilCompleted();
+        if self.0.status() == MTLCommandBufferStatus::Completed {
+            return Ok(());
+        }
+        let message = self.0.error().map_or_else(String::new, |error| error.localizedDescription().to_string());
+        Err(Error::Stopped { message })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kernel_becomes_a_pipeline() {
+        let Ok(gpu) = Gpu::new() else { return };
+        for format in crate::Format::ALL {
+            for stem in ["embed", "matvec", "matvec4", "matmat", "gate_up", "gate_up4", "gate_up_mat"] {
+                let kernel = Kernel { stem, format: Some(format) };
+                let dispatch = Dispatch {
+                    kernel,
+                    bindings: Vec::new(),
+                    grid: [1; 3],
+                    threads: 128,
+                    threadgroup_bytes: None,
+                    bytes: 0,
+                };
+                gpu.prepare(&[dispatch]).expect("Apple's compiler takes it");
+            }
+        }
+    }
+
+    #[test]
+    fn wrapped_bytes_are_the_mapping_s_own() {
+        let Ok(gpu) = Gpu::new() else { return };
+        let layout = std::alloc::Layout::from_size_align(4 * PAGE_BYTES as usize, PAGE_BYTES as usize);
+        let layout = layout.expect("a good layout");
+        // SAFETY: the layout is not empty.
+        let mapping = NonNull::new(unsafe { std::alloc::alloc_zeroed(layout) }).expect("64 KB");
+        let tensors = vec![5000..20_000, 20_000..60_000];
+        // SAFETY: four whole pages, freed behind the last use of the wrapper.
+        let weights = unsafe { gpu.wrap(mapping, 60_000, tensors) }.expect("it fits");
+        let (memory, at) = weights.find(20_000).expect("a tensor begins there");
+        // SAFETY: within the allocation.
+        let own = unsafe { mapping.as_ptr().add(20_000) };
+        assert_eq!(memory.contents().wrapping_add(at as usize), own);
+        drop(weights);
+        // SAFETY: allocated above with this layout.
+        unsafe { std::alloc::dealloc(mapping.as_ptr(), layout) };
+    }
+}
