@@ -1,6 +1,6 @@
 //! The plain forward pass of mixtures of experts: every token by itself, every expert in the order of its rank.
 
-use crate::reference::{Reference, dot, silu, softmax};
+use crate::reference::{Reference, dot, sigmoid, silu, softmax};
 
 impl Reference<'_> {
     /// Output of a mixture of experts for every position.
@@ -12,6 +12,7 @@ impl Reference<'_> {
         let weights = kinds.map(|kind| self.tensor(&name(&format!("ffn_{kind}_exps.weight"))).expect("present"));
         let biases = kinds.map(|kind| self.tensor(&name(&format!("ffn_{kind}_exps.bias"))));
         let count = self.size("expert_count");
+        let bias = self.vector(&name("exp_probs_b.bias"));
         // Rows of expert `e`, in one of its three matrices.
         let multiply = |which: usize, e: usize, x: &[f32]| -> Vec<f32> {
             let rows = weights[which].len() / count;
@@ -26,10 +27,14 @@ impl Reference<'_> {
             gate / (1.0 + (-1.702 * gate).exp()) * (up + 1.0)
         };
         let token = |(x, scores): (&Vec<f32>, &Vec<f32>)| {
+            let all = match self.number("expert_gating_func") {
+                Some(2) => scores.iter().map(|score| sigmoid(*score)).collect(),
+                _ => softmax(scores.clone()),
+            };
+            let rank = |e: usize| all[e] + bias.as_ref().map_or(0.0, |bias| bias[e]);
             let mut ranks: Vec<usize> = (0..count).collect();
-            ranks.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
+            ranks.sort_by(|&a, &b| rank(b).total_cmp(&rank(a)));
             ranks.truncate(self.size("expert_used_count"));
-            let all = softmax(scores.clone());
             let mut shares: Vec<f32> = ranks.iter().map(|&e| if gpt { scores[e] } else { all[e] }).collect();
             if gpt {
                 shares = softmax(shares);
@@ -51,7 +56,7 @@ impl Reference<'_> {
             let product = |(g, u): (&Vec<f32>, &Vec<f32>)| g.iter().zip(u).map(|(g, u)| silu(*g) * u).collect();
             let hidden: Vec<Vec<f32>> = gates.iter().zip(&ups).map(product).collect();
             for ((out, y), x) in out.iter_mut().zip(self.linear(&hidden, &name("ffn_down_shexp"))).zip(x) {
-                let share = 1.0 / (1.0 + (-dot(&gate, x)).exp());
+                let share = sigmoid(dot(&gate, x));
                 out.iter_mut().zip(y).for_each(|(out, y)| *out += share * y);
             }
         }

@@ -9,6 +9,9 @@ pub struct Family {
     pub architecture: &'static str,
     /// Layers: as many as its pattern of layers needs.
     pub layers: usize,
+    /// What tokens meet in, layer by layer, from the beginning again after the last: `a` attention, `c` a short
+    /// convolution, `d` a gated delta net, `m` a state space.
+    pub mixers: &'static str,
     /// Key and value heads, of 4 query heads.
     pub kv_heads: usize,
     /// Size of a head.
@@ -70,6 +73,10 @@ pub struct Experts {
     pub shared: Option<usize>,
     /// Whether router and experts have biases.
     pub bias: bool,
+    /// Layers before the first with experts.
+    pub dense_layers: usize,
+    /// Whether a bias takes part in the choice alone.
+    pub choice_bias: bool,
 }
 
 /// A metadata value.
@@ -81,6 +88,8 @@ pub enum Key {
     Number(f32),
     /// A switch.
     Switch(bool),
+    /// A list of counts.
+    Counts(&'static [u32]),
     /// A word.
     Word(&'static str),
 }
@@ -93,6 +102,7 @@ const LLAMA: Family = Family {
     name: "llama",
     architecture: "llama",
     layers: 2,
+    mixers: "a",
     kv_heads: 2,
     head_dim: 64,
     rotary: 64,
@@ -137,6 +147,8 @@ const PHI2: Family = Family {
     feed_forward: FeedForward::Plain,
     ..LLAMA
 };
+
+const EXPERTS: Experts = Experts { shared: None, bias: false, dense_layers: 0, choice_bias: false };
 
 /// Every family there is a small file of.
 pub static FAMILIES: &[Family] = &[
@@ -257,12 +269,12 @@ pub static FAMILIES: &[Family] = &[
         keys: &[("use_parallel_residual", Key::Switch(true))],
         ..PHI2
     },
-    Family { name: "llama-moe", experts: Some(Experts { shared: None, bias: false }), ..LLAMA },
+    Family { name: "llama-moe", experts: Some(EXPERTS), ..LLAMA },
     Family {
         name: "qwen2moe",
         architecture: "qwen2moe",
         tied: false,
-        experts: Some(Experts { shared: Some(256), bias: false }),
+        experts: Some(Experts { shared: Some(256), ..EXPERTS }),
         keys: &[("expert_shared_feed_forward_length", Key::Count(256))],
         ..QWEN2
     },
@@ -271,13 +283,83 @@ pub static FAMILIES: &[Family] = &[
         architecture: "gpt-oss",
         norms: &["attn_norm", "post_attention_norm"],
         bias: "qkvo",
-        experts: Some(Experts { shared: None, bias: true }),
+        experts: Some(Experts { bias: true, ..EXPERTS }),
         sinks: true,
         keys: &[("attention.sliding_window", Key::Count(16))],
         ..LLAMA
     },
+    Family {
+        name: "lfm2moe",
+        architecture: "lfm2moe",
+        layers: 4,
+        mixers: "ccac",
+        bias: "",
+        head_norm: Some(HeadNorm::Shared),
+        experts: Some(Experts { dense_layers: 2, choice_bias: true, ..EXPERTS }),
+        keys: &[
+            ("shortconv.l_cache", Key::Count(3)),
+            ("leading_dense_block_count", Key::Count(2)),
+            ("expert_gating_func", Key::Count(2)),
+        ],
+        ..QWEN2
+    },
+    Family {
+        name: "qwen35",
+        architecture: "qwen35",
+        layers: 4,
+        mixers: "ddda",
+        rotary: 32,
+        norms: &["attn_norm", "post_attention_norm"],
+        bias: "",
+        head_norm: Some(HeadNorm::Shared),
+        keys: &[
+            ("ssm.conv_kernel", Key::Count(4)),
+            ("ssm.state_size", Key::Count(64)),
+            ("ssm.group_count", Key::Count(2)),
+            ("ssm.time_step_rank", Key::Count(4)),
+            ("ssm.inner_size", Key::Count(256)),
+            ("full_attention_interval", Key::Count(4)),
+            ("rope.dimension_sections", Key::Counts(&[6, 5, 5, 0])),
+        ],
+        ..QWEN2
+    },
+    Family {
+        name: "granitehybrid",
+        architecture: "granitehybrid",
+        layers: 3,
+        mixers: "mam",
+        tied: true,
+        keys: &[
+            ("embedding_scale", Key::Number(3.0)),
+            ("residual_scale", Key::Number(0.4)),
+            ("attention.scale", Key::Number(0.2)),
+            ("logit_scale", Key::Number(0.7)),
+            ("rope.scaling.finetuned", Key::Switch(false)),
+            ("ssm.conv_kernel", Key::Count(4)),
+            ("ssm.state_size", Key::Count(64)),
+            ("ssm.group_count", Key::Count(2)),
+            ("ssm.time_step_rank", Key::Count(8)),
+            ("ssm.inner_size", Key::Count(512)),
+        ],
+        ..LLAMA
+    },
     Family { name: "gpt2", architecture: "gpt2", tied: true, norms: BEFORE, bias: "foud", positions: true, ..PHI2 },
 ];
+
+impl Family {
+    /// What tokens meet in, in one layer.
+    pub fn mixer(&self, layer: usize) -> char {
+        char::from(self.mixers.as_bytes()[layer % self.mixers.len()])
+    }
+
+    /// A count among its keys.
+    pub fn count(&self, key: &str) -> usize {
+        match self.keys.iter().find(|(name, _)| *name == key) {
+            Some((_, Key::Count(count))) => *count as usize,
+            _ => panic!("{} has no count {key}", self.name),
+        }
+    }
+}
 
 /// The family of a name.
 pub fn family(name: &str) -> &'static Family {

@@ -2,6 +2,7 @@
 
 mod experts;
 pub mod families;
+mod recurrent;
 pub mod reference;
 pub mod small;
 

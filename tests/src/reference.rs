@@ -92,7 +92,7 @@ impl<'a> Reference<'a> {
     fn frequencies(&self, layer: usize, dims: usize) -> Option<(Vec<f64>, f64)> {
         let window = self.windowed(layer);
         match self.architecture {
-            "gpt2" => return None,
+            "gpt2" | "granitehybrid" => return None,
             "smollm3" if layer % 4 == 3 => return None,
             "cohere2" if !window => return None,
             _ => {}
@@ -158,18 +158,29 @@ impl<'a> Reference<'a> {
     /// Output of attention for every position.
     fn attention(&self, x: &[Vec<f32>], layer: usize) -> Vec<Vec<f32>> {
         let heads = self.size("attention.head_count");
-        let kv_heads = self.number("attention.head_count_kv").map_or(heads, |n| n as usize);
         let head_dim =
             self.number("attention.key_length").map_or(self.size("embedding_length") / heads, |n| n as usize);
         let name = |part: &str| format!("blk.{layer}.{part}");
+        if self.contents.tensor(&name("attn_output.weight")).is_none() {
+            return self.recurrent(x, layer);
+        }
         let [q, k, v] = if self.contents.tensor(&name("attn_qkv.weight")).is_some() {
             let fused = self.linear(x, &name("attn_qkv"));
-            let (k, v) = (heads * head_dim, (heads + kv_heads) * head_dim);
+            let k = heads * head_dim;
+            let v = (k + fused[0].len()) / 2;
             let part = |from: usize, to: usize| fused.iter().map(|row| row[from..to].to_vec()).collect::<Vec<_>>();
-            [part(0, k), part(k, v), part(v, v + kv_heads * head_dim)]
+            [part(0, k), part(k, v), part(v, fused[0].len())]
         } else {
             ["attn_q", "attn_k", "attn_v"].map(|part| self.linear(x, &name(part)))
         };
+        let kv_heads = k[0].len() / head_dim;
+        // Twice as wide: each head's gate stands behind its query.
+        let gated = q[0].len() == 2 * heads * head_dim;
+        let halves = |half: usize| -> Vec<Vec<f32>> {
+            let half = |row: &Vec<f32>| row.chunks(head_dim).skip(half).step_by(2).flatten().copied().collect();
+            q.iter().map(half).collect()
+        };
+        let (q, gates) = if gated { (halves(0), Some(halves(1))) } else { (q, None) };
         let mut q = self.heads(q, layer, "attn_q_norm", head_dim);
         let k = self.heads(k, layer, "attn_k_norm", head_dim);
         let v: Vec<Vec<&[f32]>> = v.iter().map(|row| row.chunks(head_dim).collect()).collect();
@@ -197,7 +208,10 @@ impl<'a> Reference<'a> {
             };
             (0..heads).flat_map(head).collect()
         };
-        let attended: Vec<Vec<f32>> = (0..x.len()).map(attended).collect();
+        let mut attended: Vec<Vec<f32>> = (0..x.len()).map(attended).collect();
+        for (row, gates) in attended.iter_mut().zip(gates.iter().flatten()) {
+            row.iter_mut().zip(gates).for_each(|(x, gate)| *x *= sigmoid(*gate));
+        }
         self.linear(&attended, &name("attn_output"))
     }
 
@@ -238,7 +252,7 @@ impl<'a> Reference<'a> {
             let input = self.normed(&x, &name("attn_norm"));
             let attended = self.attention(&input, layer);
             // In some families this norms the stream, for the feed-forward part.
-            let early = self.architecture == "gpt-oss";
+            let early = ["gpt-oss", "qwen35"].contains(&self.architecture);
             let post = name("post_attention_norm");
             let attended = if early { attended } else { self.normed(&attended, &post) };
             let own_norm = self.contents.tensor(&name("ffn_norm.weight")).is_some();
@@ -254,10 +268,11 @@ impl<'a> Reference<'a> {
             let made = self.normed(&self.feed_forward(&input, layer), &name("post_ffw_norm"));
             add(&mut x, &made, residual);
         }
-        let x = self.normed(&x, "output_norm");
+        let last = if self.contents.tensor("output_norm.weight").is_some() { "output_norm" } else { "token_embd_norm" };
+        let x = self.normed(&x, last);
         let head = if self.contents.tensor("output.weight").is_some() { "output" } else { "token_embd" };
         let scale = self.float("logit_scale").unwrap_or(1.0);
-        let scale = if self.architecture == "granite" { 1.0 / scale } else { scale };
+        let scale = if self.architecture.starts_with("granite") { 1.0 / scale } else { scale };
         let cap = self.float("final_logit_softcapping");
         let logits = self.linear(&x, head);
         logits.iter().map(|row| row.iter().map(|x| soft_cap(x * scale, cap)).collect()).collect()
@@ -286,7 +301,11 @@ fn gelu(x: f32) -> f32 {
 }
 
 pub(crate) fn silu(x: f32) -> f32 {
-    x / (1.0 + (-x).exp())
+    x * sigmoid(x)
+}
+
+pub(crate) fn sigmoid(x: f32) -> f32 {
+    1.0 / (1.0 + (-x).exp())
 }
 
 pub(crate) fn softmax(mut scores: Vec<f32>) -> Vec<f32> {

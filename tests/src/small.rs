@@ -67,7 +67,6 @@ impl Small {
             ("block_count", self.layers),
             ("feed_forward_length", FEED_FORWARD),
             ("attention.head_count", HEADS),
-            ("attention.head_count_kv", kv_heads),
             ("attention.key_length", head_dim),
             ("attention.value_length", head_dim),
             ("rope.dimension_count", rotary),
@@ -81,10 +80,18 @@ impl Small {
         }
         let norm = if layer_norm.is_some() { "" } else { "rms_" };
         writer.f32(&key(&format!("attention.layer_norm_{norm}epsilon")), 1e-5);
+        // Layers without attention say so by having no key heads, but for those of a delta net.
+        if self.family.mixers.contains(['c', 'm']) {
+            let heads = |layer| if self.family.mixer(layer) == 'a' { kv_heads as u32 } else { 0 };
+            writer.u32s(&key("attention.head_count_kv"), &(0..self.layers).map(heads).collect::<Vec<_>>());
+        } else {
+            writer.u32(&key("attention.head_count_kv"), kv_heads as u32);
+        }
         writer.f32(&key("rope.freq_base"), 10000.0);
         for (name, value) in keys {
             match value {
                 Key::Count(value) => writer.u32(&key(name), *value),
+                Key::Counts(values) => writer.u32s(&key(name), values),
                 Key::Number(value) => writer.f32(&key(name), *value),
                 Key::Switch(value) => writer.bool(&key(name), *value),
                 Key::Word(value) => writer.str(&key(name), value),
@@ -143,6 +150,9 @@ impl File {
         if experts.bias {
             self.values(name("ffn_gate_inp.bias"), &[EXPERTS], 0.0);
         }
+        if experts.choice_bias {
+            self.values(name("exp_probs_b.bias"), &[EXPERTS], 0.0);
+        }
         if let Some(width) = experts.shared {
             self.values(name("ffn_gate_inp_shexp.weight"), &[DIM], 0.0);
             for (kind, rows, cols) in [("gate", width, DIM), ("up", width, DIM), ("down", DIM, width)] {
@@ -174,26 +184,67 @@ impl File {
             self.matrix("output.weight".into(), VOCABULARY, DIM, 2.5);
         }
         for i in 0..self.small.layers {
-            let projections: &[_] = if fused {
-                &[("attn_qkv", q + 2 * kv, 1.5)]
-            } else {
-                &[("attn_q", q, 1.5), ("attn_k", kv, 1.5), ("attn_v", kv, 1.0)]
-            };
-            let up = if feed_forward == FeedForward::Fused { 2 * FEED_FORWARD } else { FEED_FORWARD };
-            let gate = Some(("ffn_gate", FEED_FORWARD, DIM)).filter(|_| feed_forward == FeedForward::Gated);
-            let rest =
-                [Some(("attn_output", DIM, q)), gate, Some(("ffn_up", up, DIM)), Some(("ffn_down", DIM, FEED_FORWARD))];
-            for &(name, rows, gain) in projections {
-                self.matrix(format!("blk.{i}.{name}.weight"), rows, DIM, gain);
+            match self.small.family.mixer(i) {
+                'a' => {
+                    let gated = self.small.family.mixers.contains('d');
+                    let q_rows = if gated { 2 * q } else { q };
+                    let projections: &[_] = if fused {
+                        &[("attn_qkv", q + 2 * kv, 1.5)]
+                    } else {
+                        &[("attn_q", q_rows, 1.5), ("attn_k", kv, 1.5), ("attn_v", kv, 1.0)]
+                    };
+                    for &(name, rows, gain) in projections {
+                        self.matrix(format!("blk.{i}.{name}.weight"), rows, DIM, gain);
+                    }
+                    self.matrix(format!("blk.{i}.attn_output.weight"), DIM, q, 1.0);
+                }
+                mixer => self.recurrent(i, mixer),
             }
-            let only_attention = |&(name, _, _): &(&str, usize, usize)| experts.is_none() || name == "attn_output";
-            for (name, rows, cols) in rest.into_iter().flatten().filter(only_attention) {
-                self.matrix(format!("blk.{i}.{name}.weight"), rows, cols, 1.0);
-            }
-            if let Some(experts) = experts {
-                self.experts(i, experts);
+            match experts.filter(|experts| i >= experts.dense_layers) {
+                Some(experts) => self.experts(i, experts),
+                None => {
+                    let up = if feed_forward == FeedForward::Fused { 2 * FEED_FORWARD } else { FEED_FORWARD };
+                    let gate = Some(("ffn_gate", FEED_FORWARD, DIM)).filter(|_| feed_forward == FeedForward::Gated);
+                    let rest = [gate, Some(("ffn_up", up, DIM)), Some(("ffn_down", DIM, FEED_FORWARD))];
+                    for (name, rows, cols) in rest.into_iter().flatten() {
+                        self.matrix(format!("blk.{i}.{name}.weight"), rows, cols, 1.0);
+                    }
+                }
             }
         }
+    }
+
+    /// Everything of a layer without attention.
+    fn recurrent(&mut self, i: usize, mixer: char) {
+        let family = self.small.family;
+        let name = |part: &str| format!("blk.{i}.{part}");
+        if mixer == 'c' {
+            self.matrix(name("shortconv.in_proj.weight"), 3 * DIM, DIM, 1.0);
+            self.spread(name("shortconv.conv.weight"), &[DIM, family.count("shortconv.l_cache")], 0.0, 0.6);
+            return self.matrix(name("shortconv.out_proj.weight"), DIM, DIM, 1.0);
+        }
+        let [size, groups, heads, inner, taps] =
+            ["ssm.state_size", "ssm.group_count", "ssm.time_step_rank", "ssm.inner_size", "ssm.conv_kernel"]
+                .map(|key| family.count(key));
+        let channels = inner + 2 * groups * size;
+        self.spread(name("ssm_conv1d.weight"), &[channels, taps], 0.0, 0.6);
+        if mixer == 'd' {
+            self.matrix(name("attn_qkv.weight"), channels, DIM, 1.0);
+            self.matrix(name("attn_gate.weight"), inner, DIM, 1.0);
+            self.matrix(name("ssm_beta.weight"), heads, DIM, 1.0);
+            self.matrix(name("ssm_alpha.weight"), heads, DIM, 1.0);
+            self.spread(name("ssm_a"), &[heads], -0.3, 0.05);
+            self.spread(name("ssm_dt.bias"), &[heads], 0.0, 1.0);
+            self.values(name("ssm_norm.weight"), &[inner / heads], 1.0);
+        } else {
+            self.matrix(name("ssm_in.weight"), inner + channels + heads, DIM, 1.0);
+            self.values(name("ssm_conv1d.bias"), &[channels], 0.0);
+            self.spread(name("ssm_a"), &[heads, 1], -0.8, 0.2);
+            self.spread(name("ssm_d"), &[heads, 1], 1.0, 0.3);
+            self.spread(name("ssm_dt.bias"), &[heads], -2.0, 1.0);
+            self.values(name("ssm_norm.weight"), &[groups, inner / groups], 1.0);
+        }
+        self.matrix(name("ssm_out.weight"), DIM, inner, 1.0);
     }
 
     fn vectors(&mut self) {
@@ -201,7 +252,8 @@ impl File {
             *self.small.family;
         let norm_bias = layer_norm == Some(true);
         let (q, kv) = (HEADS * head_dim, kv_heads * head_dim);
-        self.norm("output_norm".into(), norm_bias);
+        let convolutions = self.small.family.mixers.contains('c');
+        self.norm(if convolutions { "token_embd_norm" } else { "output_norm" }.into(), norm_bias);
         for i in 0..self.small.layers {
             for name in norms {
                 self.norm(format!("blk.{i}.{name}"), norm_bias);
@@ -220,9 +272,10 @@ impl File {
                     self.values(format!("blk.{i}.{name}.bias"), &[rows], 0.0);
                 }
             }
+            let attends = self.small.family.mixer(i) == 'a';
             for (name, heads) in [("attn_q_norm", HEADS), ("attn_k_norm", kv_heads)] {
                 let name = format!("blk.{i}.{name}.weight");
-                match head_norm {
+                match head_norm.filter(|_| attends) {
                     None => {}
                     Some(HeadNorm::Shared) => self.values(name, &[head_dim], 1.4),
                     Some(HeadNorm::Each) => self.values(name, &[heads, head_dim], 1.4),

@@ -5,4 +5,5 @@ mod faults;
 mod forward;
 mod opening;
 mod sessions;
+mod states;
 mod tidy;

@@ -3,6 +3,7 @@
 use sprat_kernels::{Activation, Pairing};
 
 use super::experts::{ExpertsSpec, Routing};
+use super::recurrent::RecurrentKind;
 use super::spec::{Block, Cap, Factor, NormKind, NormNames, Rotation, Sizes, Spec, WindowRope, Windows};
 use crate::error::Error;
 
@@ -19,6 +20,8 @@ const LLAMA: Spec = Spec {
     temperature: false,
     activation: Activation::Silu,
     clamped_gate: false,
+    recurrent: None,
+    gated_attention: false,
     experts: ExpertsSpec::USUAL,
     embedding_scale: Factor::ONE,
     residual_scale: Factor::ONE,
@@ -80,6 +83,12 @@ const MINICPM: Spec = Spec {
 /// The weights of a token's experts are what the softmax over all experts says.
 const UNSCALED: ExpertsSpec = ExpertsSpec { normalized: false, ..ExpertsSpec::USUAL };
 
+const LFM2: Spec = Spec { name: "lfm2", recurrent: Some(RecurrentKind::Convolution), ..QWEN2 };
+
+/// Their `post_attention_norm` norms the stream for the feed-forward part.
+const FEED_FORWARD_AFTER_POST_ATTENTION: NormNames =
+    NormNames { before_feed_forward: Some("post_attention_norm"), ..NormNames::BEFORE };
+
 /// Every second layer sees a window, of the width that the file states.
 const EVERY_SECOND: Windows =
     Windows { period: 2, default_width: None, rope: WindowRope::Same, only_with_layers: None };
@@ -93,6 +102,15 @@ static FAMILIES: &[Spec] = &[
     Spec { name: "qwen2moe", experts: UNSCALED, ..QWEN2 },
     Spec { name: "qwen3moe", ..QWEN2 },
     Spec { name: "olmoe", experts: UNSCALED, ..QWEN2 },
+    Spec {
+        name: "qwen35",
+        norms: FEED_FORWARD_AFTER_POST_ATTENTION,
+        recurrent: Some(RecurrentKind::DeltaNet),
+        gated_attention: true,
+        ..QWEN2
+    },
+    LFM2,
+    Spec { name: "lfm2moe", experts: ExpertsSpec { routing: Routing::Sigmoid, normalized: true }, ..LFM2 },
     GEMMA,
     Spec {
         name: "gemma2",
@@ -118,6 +136,7 @@ static FAMILIES: &[Spec] = &[
     Spec { name: "smollm3", rotation: Rotation::Except { period: 4 }, ..LLAMA },
     GRANITE,
     Spec { name: "granitemoe", ..GRANITE },
+    Spec { name: "granitehybrid", recurrent: Some(RecurrentKind::StateSpace), ..GRANITE },
     Spec {
         name: "olmo2",
         norms: NormNames::AFTER,
@@ -148,15 +167,11 @@ static FAMILIES: &[Spec] = &[
     },
     Spec { name: "ernie4_5", ..LLAMA },
     Spec { name: "hunyuan-dense", qk_norm_after_rope: true, ..QWEN2 },
-    Spec {
-        name: "seed_oss",
-        norms: NormNames { before_feed_forward: Some("post_attention_norm"), ..NormNames::BEFORE },
-        ..QWEN2
-    },
+    Spec { name: "seed_oss", norms: FEED_FORWARD_AFTER_POST_ATTENTION, ..QWEN2 },
     FALCON,
     Spec {
         name: "gpt-oss",
-        norms: NormNames { before_feed_forward: Some("post_attention_norm"), ..NormNames::BEFORE },
+        norms: FEED_FORWARD_AFTER_POST_ATTENTION,
         windows: Some(EVERY_SECOND),
         clamped_gate: true,
         experts: ExpertsSpec { routing: Routing::SoftmaxOfChosen, normalized: false },

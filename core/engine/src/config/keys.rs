@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use sprat_gguf::Contents;
+use sprat_gguf::{Contents, Value};
 
 use super::rope::{RopeConfig, Scaling};
 use super::spec::{Cap, Factor, Sizes};
@@ -11,12 +11,13 @@ use crate::error::Error;
 
 pub struct Keys<'a> {
     contents: &'a Contents,
+    file: &'a [u8],
     architecture: &'a str,
 }
 
 impl<'a> Keys<'a> {
-    pub fn new(contents: &'a Contents, architecture: &'a str) -> Self {
-        Self { contents, architecture }
+    pub fn new(contents: &'a Contents, file: &'a [u8], architecture: &'a str) -> Self {
+        Self { contents, file, architecture }
     }
 
     fn full(&self, key: &str) -> String {
@@ -58,6 +59,20 @@ impl<'a> Keys<'a> {
         let count = usize::try_from(value).ok().filter(|&count| count <= limit);
         self.require(key, value, count.is_some(), "outside the accepted range")?;
         Ok(count)
+    }
+
+    /// A count from 0 to `limit` for each of `layers` layers, where the file has one for each or one for all.
+    pub fn count_per_layer(&self, key: &str, layers: usize, limit: usize) -> Result<Option<Vec<usize>>, Error> {
+        let full = self.full(key);
+        let Some(Value::Array(array)) = self.contents.get(&full) else {
+            return Ok(self.count(key, limit)?.map(|count| vec![count; layers]));
+        };
+        let counts: Vec<usize> = array.u32s(self.file).map(|count| count as usize).collect();
+        self.require(key, counts.len(), counts.len() == layers, "not one for each layer")?;
+        for &count in &counts {
+            self.require(key, count, count <= limit, "outside the accepted range")?;
+        }
+        Ok(Some(counts))
     }
 
     pub fn bool_or(&self, key: &str, default: bool) -> Result<bool, Error> {

@@ -2,6 +2,7 @@
 
 use super::keys::Keys;
 use super::limits;
+use super::recurrent::RecurrentConfig;
 use super::rope::{RopeConfig, Scaling};
 use super::spec::{Rotation, Spec, WindowRope, Windows};
 use crate::error::Error;
@@ -9,9 +10,9 @@ use crate::error::Error;
 /// One layer's dimensions.
 #[derive(Clone, Debug)]
 pub struct LayerConfig {
-    /// Query heads.
+    /// Query heads; 0 in a recurrent layer.
     pub n_heads: usize,
-    /// Key and value heads; divides `n_heads`.
+    /// Key and value heads; divides `n_heads`, or 0 in a recurrent layer.
     pub n_kv_heads: usize,
     /// Size of a query or key head; a multiple of 8.
     pub head_dim: usize,
@@ -21,6 +22,20 @@ pub struct LayerConfig {
     pub window: Option<usize>,
     /// Index into [`Config::ropes`](super::Config::ropes); none where positions are not rotated.
     pub rope: Option<usize>,
+    /// What stands for attention in a recurrent layer.
+    pub recurrent: Option<RecurrentConfig>,
+}
+
+impl LayerConfig {
+    /// Query heads that share a key head.
+    pub fn group(&self) -> usize {
+        self.n_heads.checked_div(self.n_kv_heads).unwrap_or(0)
+    }
+
+    /// Size of what attention, or what stands for it, puts out before its last projection.
+    pub fn mixed_width(&self) -> usize {
+        self.recurrent.as_ref().map_or(self.n_heads * self.value_dim, RecurrentConfig::width)
+    }
 }
 
 /// The layers, each like `layer` but for its window and its rotation, and their distinct rotary embeddings, of which
@@ -68,4 +83,25 @@ fn window_rope(windows: &Windows, keys: &Keys<'_>, rope: &RopeConfig) -> Result<
         WindowRope::Plain => Some(plain),
         WindowRope::OwnBase => Some(RopeConfig { base: keys.rope_base("rope.freq_base_swa")?, ..plain }),
     })
+}
+
+/// Turns the layers that the family says are recurrent into such, lays out their states and returns the floats of all.
+pub fn make_recurrent(spec: &Spec, keys: &Keys<'_>, dim: usize, layers: &mut [LayerConfig]) -> Result<usize, Error> {
+    let mut state_len = 0;
+    for (index, layer) in layers.iter_mut().enumerate() {
+        let Some(kind) = spec.recurrent else { continue };
+        if RecurrentConfig::is_at(spec, keys, index, layer.n_kv_heads)? {
+            let recurrent = RecurrentConfig { state_at: state_len, ..RecurrentConfig::read(kind, keys, dim)? };
+            state_len = recurrent.state_end();
+            *layer = LayerConfig {
+                n_heads: 0,
+                n_kv_heads: 0,
+                window: None,
+                rope: None,
+                recurrent: Some(recurrent),
+                ..layer.clone()
+            };
+        }
+    }
+    Ok(state_len)
 }

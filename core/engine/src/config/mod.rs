@@ -4,6 +4,7 @@ mod experts;
 mod family;
 mod keys;
 mod layers;
+mod recurrent;
 mod rope;
 mod spec;
 
@@ -12,6 +13,7 @@ use sprat_gguf::Contents;
 pub use experts::{ExpertsConfig, Routing};
 use keys::Keys;
 pub use layers::LayerConfig;
+pub use recurrent::{MAX_TAPS, RecurrentConfig, RecurrentKind};
 pub use rope::{Rope, RopeConfig};
 pub use spec::{Block, NormKind, Spec};
 
@@ -88,13 +90,13 @@ impl Temperature {
 }
 
 impl Config {
-    /// Reads and checks the metadata of `contents`.
-    pub fn read(contents: &Contents) -> Result<Self, Error> {
+    /// Reads and checks the metadata of `contents`, whose arrays lie in `file`.
+    pub fn read(contents: &Contents, file: &[u8]) -> Result<Self, Error> {
         let name = contents
             .str("general.architecture")?
             .ok_or_else(|| Error::MissingKey { key: "general.architecture".to_owned() })?;
         let spec = family::find(name)?;
-        let keys = Keys::new(contents, name);
+        let keys = Keys::new(contents, file, name);
 
         let dim = keys.dimension("embedding_length", limits::DIM)?;
         let n_layers = keys.dimension("block_count", limits::LAYERS)?;
@@ -104,10 +106,15 @@ impl Config {
         let feed_forward = feed_forward.ok_or_else(|| keys.missing("feed_forward_length"))?;
         let context_length = keys.dimension("context_length", limits::CONTEXT)?;
         let n_heads = keys.dimension("attention.head_count", limits::HEADS)?;
-        let n_kv_heads = keys.dimension_or("attention.head_count_kv", n_heads, limits::HEADS)?;
+        let kv_heads = keys.count_per_layer("attention.head_count_kv", n_layers, limits::HEADS)?;
+        let kv_heads = kv_heads.unwrap_or(vec![n_heads; n_layers]);
         let head_dim = keys.dimension_or("attention.key_length", dim / n_heads, limits::HEAD_DIM)?;
         let value_dim = keys.dimension_or("attention.value_length", dim / n_heads, limits::HEAD_DIM)?;
-        keys.require("attention.head_count_kv", n_kv_heads, n_heads % n_kv_heads == 0, "it does not divide the heads")?;
+        for &n in &kv_heads {
+            // Recurrent layers have none.
+            let fits = n_heads.checked_rem(n).map_or(spec.recurrent.is_some(), |rest| rest == 0);
+            keys.require("attention.head_count_kv", n, fits, "it does not divide the heads")?;
+        }
         for (key, value) in [("attention.key_length", head_dim), ("attention.value_length", value_dim)] {
             keys.require(key, value, value > 0 && value % 8 == 0, "head sizes are multiples of 8")?;
         }
@@ -116,10 +123,13 @@ impl Config {
         let norm_eps = keys.f32(eps_key)?.ok_or_else(|| keys.missing(eps_key))?;
         keys.require(eps_key, norm_eps, (0.0..1.0).contains(&norm_eps), "not in 0..1")?;
 
-        let layer = LayerConfig { n_heads, n_kv_heads, head_dim, value_dim, window: None, rope: Some(0) };
+        let layer =
+            LayerConfig { n_heads, n_kv_heads: 0, head_dim, value_dim, window: None, rope: Some(0), recurrent: None };
         let rope = keys.rope(head_dim, context_length)?;
         let temperature = keys.temperature(spec.temperature, rope.original_context)?;
-        let (layers, ropes) = layers::plan(spec, &keys, &layer, n_layers, rope)?;
+        let (mut layers, ropes) = layers::plan(spec, &keys, &layer, n_layers, rope)?;
+        layers.iter_mut().zip(&kv_heads).for_each(|(layer, &n)| layer.n_kv_heads = n);
+        let state_len = layers::make_recurrent(spec, &keys, dim, &mut layers)?;
         let sizes = Sizes { dim, layers: n_layers, n_heads, head_dim };
         Ok(Self {
             spec,
@@ -130,7 +140,7 @@ impl Config {
             context_length,
             norm_eps,
             layers,
-            state_len: 0,
+            state_len,
             ropes,
             embedding_scale: keys.factor(spec.embedding_scale, &sizes)?,
             residual_scale: keys.factor(spec.residual_scale, &sizes)?,

@@ -3,6 +3,7 @@
 use sprat_kernels::{Activation, Pairing};
 
 use super::experts::ExpertsSpec;
+use super::recurrent::RecurrentKind;
 
 /// The facts of a family that its files do not state. What the tensors themselves show (biases, tied embeddings,
 /// fused projections, shapes of q/k norms, a plain or a gated feed-forward part) is read from the tensors.
@@ -30,6 +31,10 @@ pub struct Spec {
     pub activation: Activation,
     /// Whether gate and up are clamped before they are multiplied, as gpt-oss does (`activation` is not used then).
     pub clamped_gate: bool,
+    /// What layers without attention do, in families that have some.
+    pub recurrent: Option<RecurrentKind>,
+    /// Whether queries bring a gate for the output of attention, each head's behind it in `attn_q`.
+    pub gated_attention: bool,
     /// How experts are chosen and weighted, in files that have some.
     pub experts: ExpertsSpec,
     /// Factor on the embeddings.

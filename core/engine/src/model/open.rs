@@ -39,7 +39,7 @@ impl Model {
         let file = Arc::new(MappedFile::open(source.into())?);
         let parts = parts(&file)?;
         let contents = &parts[0];
-        let config = Config::read(contents)?;
+        let config = Config::read(contents, file.bytes())?;
         let weights = Weights::load(&parts, &config)?;
         let tokenizer = Tokenizer::from_gguf(contents, file.clone())?;
         let name = contents.str("general.name")?.unwrap_or_default().to_owned();

@@ -10,7 +10,7 @@ pub fn run(worker: &mut Worker<'_>) -> Result<(), Error> {
     for layer in 0..layers {
         worker.attention_in(layer)?;
         if layer + 1 == layers {
-            // The cache is complete; the rest of the last layer serves the logits alone.
+            // Cache and states are complete; the rest of the last layer serves the logits alone.
             if worker.nothing_wanted() {
                 return Ok(());
             }

@@ -88,7 +88,7 @@ impl<'a> Tensors<'a> {
     }
 
     /// All values of a float tensor.
-    fn values(&self, name: &str, shape: &[usize]) -> Result<Vector, Error> {
+    pub fn values(&self, name: &str, shape: &[usize]) -> Result<Vector, Error> {
         let (file_part, tensor) = self.find(name)?;
         Self::shape_is(tensor, shape)?;
         let range = tensor.range.start as usize..tensor.range.end as usize;

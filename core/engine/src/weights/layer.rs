@@ -3,8 +3,9 @@
 use super::experts::Experts;
 use super::find::Tensors;
 use super::norm::{HeadNorm, Norm};
+use super::recurrent::{Convolution, Scan};
 use super::tensor::{Linear, Vector};
-use crate::config::{Block, Config, LayerConfig};
+use crate::config::{Block, Config, LayerConfig, RecurrentKind};
 use crate::error::Error;
 
 /// One layer's tensors.
@@ -12,8 +13,8 @@ use crate::error::Error;
 pub struct Layer {
     /// On the stream, before attention, `[dim]`.
     pub attention_norm: Option<Norm>,
-    /// Attention.
-    pub attention: Attention,
+    /// Attention, or what stands for it.
+    pub mixer: Mixer,
     /// On what attention puts out, `[dim]`.
     pub attention_post_norm: Option<Norm>,
     /// Whether the feed-forward part reads the stream without attention's output in it.
@@ -28,11 +29,24 @@ pub struct Layer {
     pub feed_forward_post_norm: Option<Norm>,
 }
 
+/// Tensors of the part in which tokens meet.
+#[derive(Debug)]
+pub enum Mixer {
+    /// Attention.
+    Attention(Attention),
+    /// A short convolution.
+    Convolution(Convolution),
+    /// A gated delta net or a state space.
+    Scan(Scan),
+}
+
 /// Tensors of attention.
 #[derive(Debug)]
 pub struct Attention {
-    /// Queries, `[n_heads * head_dim, dim]`.
+    /// Queries, `[n_heads * head_dim, dim]`; with a gate, each head's gate of the same size behind it.
     pub q: Linear,
+    /// Whether there is a gate.
+    pub gated: bool,
     /// Keys, `[n_kv_heads * head_dim, dim]`.
     pub k: Linear,
     /// Values, `[n_kv_heads * value_dim, dim]`.
@@ -81,7 +95,7 @@ impl Layer {
         let experts = experts.map(|experts| Experts::find(tensors, &name, dim, experts)).transpose()?;
         Ok(Self {
             attention_norm: norm(second.or(names.before_attention))?,
-            attention: Attention::find(tensors, &name, layer, dim)?,
+            mixer: Mixer::find(tensors, &name, layer, config)?,
             attention_post_norm: norm(names.after_attention)?,
             parallel,
             feed_forward_norm: norm(own_norm.or(names.before_attention.filter(|_| parallel)))?,
@@ -92,14 +106,58 @@ impl Layer {
     }
 }
 
+impl Mixer {
+    fn find(
+        tensors: &Tensors<'_>,
+        name: &dyn Fn(&str) -> String,
+        layer: &LayerConfig,
+        config: &Config,
+    ) -> Result<Self, Error> {
+        let dim = config.dim;
+        Ok(match &layer.recurrent {
+            None => Self::Attention(Attention::find(tensors, name, layer, config)?),
+            Some(layer) if layer.kind == RecurrentKind::Convolution => {
+                Self::Convolution(Convolution::find(tensors, name, layer, dim)?)
+            }
+            Some(layer) => Self::Scan(Scan::find(tensors, name, layer, dim)?),
+        })
+    }
+
+    /// Its projections of the stream.
+    pub fn inputs(&self) -> Vec<&Linear> {
+        match self {
+            Self::Attention(layer) => vec![&layer.q, &layer.k, &layer.v],
+            Self::Convolution(layer) => vec![&layer.input_gate, &layer.output_gate, &layer.input],
+            Self::Scan(layer) => [&layer.convolved, &layer.gate, &layer.step].into_iter().chain(&layer.beta).collect(),
+        }
+    }
+
+    /// Its projection into the stream.
+    pub fn out(&self) -> &Linear {
+        match self {
+            Self::Attention(layer) => &layer.out,
+            Self::Convolution(layer) => &layer.out,
+            Self::Scan(layer) => &layer.out,
+        }
+    }
+}
+
+impl Layer {
+    /// Tensors of attention, in a layer that has it.
+    pub fn attention(&self) -> Option<&Attention> {
+        if let Mixer::Attention(attention) = &self.mixer { Some(attention) } else { None }
+    }
+}
+
 impl Attention {
     fn find(
         tensors: &Tensors<'_>,
         name: &dyn Fn(&str) -> String,
         layer: &LayerConfig,
-        dim: usize,
+        config: &Config,
     ) -> Result<Self, Error> {
-        let (q, k) = (layer.n_heads * layer.head_dim, layer.n_kv_heads * layer.head_dim);
+        let (dim, gated) = (config.dim, config.spec.gated_attention);
+        let (q, k) = (layer.n_heads * layer.head_dim * (1 + usize::from(gated)), layer.n_kv_heads * layer.head_dim);
         let v = layer.n_kv_heads * layer.value_dim;
         let [q, k, v] = match tensors.optional_linear(&name("attn_qkv"), q + k + v, dim)? {
             Some(fused) => [fused.part(0..q), fused.part(q..q + k), fused.part(q + k..q + k + v)],
@@ -111,6 +169,7 @@ impl Attention {
         };
         Ok(Self {
             q,
+            gated,
             k,
             v,
             q_norm: tensors.optional_head_norm(&name("attn_q_norm"), layer.n_heads, layer.head_dim)?,

@@ -4,13 +4,15 @@ mod experts;
 mod find;
 mod layer;
 mod norm;
+mod recurrent;
 mod tensor;
 
 use sprat_gguf::Contents;
 
 pub use experts::Experts;
-pub use layer::{Attention, FeedForward, Layer};
+pub use layer::{Attention, FeedForward, Layer, Mixer};
 pub use norm::{HeadNorm, Norm};
+pub use recurrent::{Convolution, Scan};
 pub use tensor::{Linear, Matrix, Vector};
 
 use crate::config::{Config, Rope, RopeConfig};
@@ -56,7 +58,13 @@ impl Weights {
             embedding,
             position_embedding: tensors.optional_matrix("position_embd.weight", config.context_length, config.dim)?,
             layers,
-            output_norm: tensors.norm("output_norm", config.dim)?,
+            // LFM2 has it under another name.
+            output_norm: match tensors.norm("output_norm", config.dim) {
+                Err(Error::MissingTensor { .. }) if tensors.has("token_embd_norm") => {
+                    tensors.norm("token_embd_norm", config.dim)?
+                }
+                norm => norm?,
+            },
             output,
             rope_factors: factors("rope_freqs.weight")?,
             short_and_long: short_and_long.map(|(short, long)| [short, long]),
@@ -79,8 +87,7 @@ impl Weights {
     /// Every matrix that each token passes through, the head included.
     pub fn matrices(&self) -> impl Iterator<Item = &Matrix> {
         let layers = self.layers.iter().flat_map(|layer| {
-            let attention = &layer.attention;
-            let attention = [&attention.q, &attention.k, &attention.v, &attention.out].into_iter();
+            let attention = layer.mixer.inputs().into_iter().chain([layer.mixer.out()]);
             let feed_forward = layer.feed_forward.iter().flat_map(FeedForward::linears);
             attention.chain(feed_forward).chain(layer.experts.iter().map(|experts| &experts.router))
         });

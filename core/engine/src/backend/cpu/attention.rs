@@ -15,6 +15,9 @@ impl Worker<'_> {
     /// Stage 2: attention over the cache.
     pub fn attention(&mut self, index: usize) -> Result<(), Error> {
         let dims = &self.pass.config.layers[index];
+        if dims.recurrent.is_some() {
+            return Ok(());
+        }
         if self.single() {
             self.attention_of_one(index, dims);
         } else {
@@ -60,7 +63,7 @@ impl Worker<'_> {
 
     fn attention_of_page(&mut self, index: usize, dims: &LayerConfig, head: usize, page: usize, seen: (u32, u32)) {
         let Pass { isa, config, cache, buffers, .. } = *self.pass;
-        let group = dims.n_heads / dims.n_kv_heads;
+        let group = dims.group();
         let start = (head * buffers.rows + self.rows.start) * group * dims.head_dim;
         self.local.ranges[..group].fill(seen);
         let memory = &cache.pages(index)[page];
@@ -78,7 +81,7 @@ impl Worker<'_> {
     /// Merges the pages of one kv head's queries into the first, and leaves the result as the token's attention.
     fn merge_pages(&mut self, index: usize, dims: &LayerConfig, head: usize, pages: Range<usize>) {
         let Pass { isa, buffers, .. } = *self.pass;
-        let group = dims.n_heads / dims.n_kv_heads;
+        let group = dims.group();
         let slot = |page: usize| page * dims.n_heads + head * group;
         // SAFETY: the head's pages are all done, and only this worker saw the last one being done.
         unsafe {
@@ -98,7 +101,7 @@ impl Worker<'_> {
     /// Some tokens of a batch and one kv head, all pages in order.
     fn attention_of_block(&mut self, index: usize, dims: &LayerConfig, head: usize, rows: Range<usize>) {
         let Pass { isa, config, cache, buffers, .. } = *self.pass;
-        let group = dims.n_heads / dims.n_kv_heads;
+        let group = dims.group();
         let queries = rows.len() * group;
         let start = (head * buffers.rows + rows.start) * group * dims.head_dim;
         let Local { m, l, acc, ranges, scratch, .. } = &mut *self.local;
@@ -138,7 +141,7 @@ impl Worker<'_> {
 impl<'a> Pass<'a> {
     /// The sinks of the query heads that share key head `head`.
     fn sinks(&self, index: usize, head: usize, group: usize) -> Option<&'a [f32]> {
-        let sinks = self.weights.layers[index].attention.sinks.as_ref()?;
+        let sinks = self.weights.layers[index].attention()?.sinks.as_ref()?;
         Some(&sinks.get(self.file)[head * group..(head + 1) * group])
     }
 }

@@ -7,16 +7,29 @@ use super::project::{Input, Target};
 use super::stream::Absorb;
 use crate::config::LayerConfig;
 use crate::error::Error;
-use crate::weights::{Attention, HeadNorm, Linear};
+use crate::weights::{Attention, HeadNorm, Linear, Mixer};
 
 impl Worker<'_> {
-    /// Stage 1: norm; queries, keys and values with bias, norm and rotation; keys and values into the cache.
+    /// Stage 1: norm; queries, keys and values with bias, norm and rotation; keys and values into the cache. A recurrent
+    /// layer does all its work on tokens and state here.
     pub fn attention_in(&mut self, index: usize) -> Result<(), Error> {
         let (layer, dims) = (&self.pass.weights.layers[index], &self.pass.config.layers[index]);
         let pending = self.of_layer_before(index);
         self.absorb(&Absorb { pending, norm: layer.attention_norm.as_ref(), norm_first: false })?;
-        let layer = &layer.attention;
-        let heads = dims.n_heads + 2 * dims.n_kv_heads;
+        match (&layer.mixer, &dims.recurrent) {
+            (Mixer::Convolution(layer), Some(dims)) => self.convolution(layer, dims),
+            (Mixer::Scan(layer), Some(dims)) => {
+                self.scan_in(layer, dims)?;
+                self.scan(layer, dims)
+            }
+            (Mixer::Attention(layer), _) => self.heads(index, layer, dims),
+            (_, None) => Ok(()),
+        }
+    }
+
+    fn heads(&mut self, index: usize, layer: &Attention, dims: &LayerConfig) -> Result<(), Error> {
+        let gates = if layer.gated { dims.n_heads } else { 0 };
+        let heads = dims.n_heads + 2 * dims.n_kv_heads + gates;
         let head_bytes = layer.q.matrix.row_bytes() * dims.head_dim;
         let size = if self.single() { (CHUNK_BYTES / head_bytes).max(1) } else { 1 };
         while let Some(chunk) = self.team.chunk(heads, size) {
@@ -36,7 +49,8 @@ impl Worker<'_> {
     /// Computes one head of all tokens.
     fn head(&mut self, index: usize, head: Head, layer: &Attention, dims: &LayerConfig) {
         let (linear, norm, size) = head.parts(layer, dims);
-        self.project(linear, head.index * size..(head.index + 1) * size, Input::Stream, Target::Out);
+        let first = head.first_row(layer, size);
+        self.project(linear, first..first + size, Input::Stream, Target::Out);
         let Local { out, normed, .. } = &mut *self.local;
         for (row, values) in self.rows.clone().zip(out.chunks_exact_mut(size)) {
             if let Some(HeadNorm::Whole(_)) = norm {
@@ -44,7 +58,7 @@ impl Worker<'_> {
                 // SAFETY: this worker has the head in its chunk.
                 unsafe { self.pass.buffers.unnormed.get_mut(place..place + size) }.copy_from_slice(values);
             } else {
-                self.pass.finish_head(index, head, row, values, &mut normed[..size]);
+                self.pass.finish_head(index, layer, head, row, values, &mut normed[..size]);
             }
         }
     }
@@ -64,7 +78,8 @@ impl Worker<'_> {
                     // SAFETY: the region before wrote the token's row, and nobody writes it in this one.
                     self.pass.norm(norm, unsafe { buffers.unnormed.get(place..place + heads * size) }, normed);
                     for (head, values) in normed.chunks_exact_mut(size).enumerate() {
-                        self.pass.finish_head(index, Head { part, index: head }, row, values, &mut out[..size]);
+                        let head = Head { part, index: head };
+                        self.pass.finish_head(index, layer, head, row, values, &mut out[..size]);
                     }
                 }
             }
@@ -83,9 +98,17 @@ impl Pass<'_> {
     /// Norms and rotates one head of one token and puts it where attention looks for it. `spare` is as long as `values`.
     ///
     /// The caller has the head (or the token) in its chunk: nobody else touches its queries, keys or values.
-    fn finish_head(&self, index: usize, head: Head, row: usize, values: &mut [f32], spare: &mut [f32]) {
+    fn finish_head(
+        &self,
+        index: usize,
+        layer: &Attention,
+        head: Head,
+        row: usize,
+        values: &mut [f32],
+        spare: &mut [f32],
+    ) {
         let Pass { isa, config, cache, buffers, .. } = *self;
-        let (layer, dims) = (&self.weights.layers[index].attention, &config.layers[index]);
+        let dims = &config.layers[index];
         let (_, norm, size) = head.parts(layer, dims);
         let norm = match norm {
             Some(HeadNorm::Shared(norm)) => Some(norm),
@@ -103,7 +126,7 @@ impl Pass<'_> {
         if !config.spec.qk_norm_after_rope {
             apply_norm(values);
         }
-        if let Some(rope) = dims.rope.filter(|_| head.part != Part::Value) {
+        if let Some(rope) = dims.rope.filter(|_| matches!(head.part, Part::Query | Part::Key)) {
             let pairs = self.ropes[rope].pairs();
             let part = row * pairs..(row + 1) * pairs;
             let (cos, sin) = &buffers.angles[rope];
@@ -122,9 +145,13 @@ impl Pass<'_> {
                     if let Some(temperature) = config.temperature {
                         isa.scale(values, temperature.at(position));
                     }
-                    let group = dims.n_heads / dims.n_kv_heads;
+                    let group = dims.group();
                     let place = ((head.index / group * buffers.rows + row) * group + head.index % group) * size;
                     buffers.q.get_mut(place..place + size).copy_from_slice(values);
+                }
+                Part::Gate => {
+                    let place = row * dims.mixed_width() + head.index * size;
+                    buffers.gates.get_mut(place..place + size).copy_from_slice(values);
                 }
                 Part::Key => isa.store_kv(page.format, values, page.key_mut(head.index, position % PAGE, dims)),
                 Part::Value => isa.store_kv(page.format, values, page.value_mut(head.index, position % PAGE, dims)),
@@ -133,12 +160,13 @@ impl Pass<'_> {
     }
 }
 
-/// Which of the three projections.
+/// Which of the projections.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Part {
     Query,
     Key,
     Value,
+    Gate,
 }
 
 /// One head of one of them.
@@ -149,15 +177,17 @@ struct Head {
 }
 
 impl Head {
-    /// Work item `item`: the queries' heads, then the keys', then the values'.
+    /// Work item `item`: the queries' heads, then the keys', the values' and the gates'.
     fn of(item: usize, dims: &LayerConfig) -> Self {
         let (queries, keys) = (dims.n_heads, dims.n_heads + dims.n_kv_heads);
         if item < queries {
             Self { part: Part::Query, index: item }
         } else if item < keys {
             Self { part: Part::Key, index: item - queries }
-        } else {
+        } else if item < keys + dims.n_kv_heads {
             Self { part: Part::Value, index: item - keys }
+        } else {
+            Self { part: Part::Gate, index: item - keys - dims.n_kv_heads }
         }
     }
 
@@ -167,6 +197,16 @@ impl Head {
             Part::Query => (&layer.q, layer.q_norm.as_ref(), dims.head_dim),
             Part::Key => (&layer.k, layer.k_norm.as_ref(), dims.head_dim),
             Part::Value => (&layer.v, None, dims.value_dim),
+            Part::Gate => (&layer.q, None, dims.value_dim),
+        }
+    }
+
+    /// Where its rows begin in its projection.
+    fn first_row(&self, layer: &Attention, size: usize) -> usize {
+        match self.part {
+            Part::Query if layer.gated => 2 * self.index * size,
+            Part::Gate => (2 * self.index + 1) * size,
+            _ => self.index * size,
         }
     }
 }

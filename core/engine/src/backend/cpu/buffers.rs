@@ -8,8 +8,9 @@ use sprat_kernels::{ActivationKind, Activations, Isa, Scratch, State};
 
 use super::experts::{LocalMixture, Mixture};
 use super::kv::PAGE;
+use super::scan::Scanned;
 use super::shared::Shared;
-use crate::config::Config;
+use crate::config::{Config, RecurrentConfig};
 use crate::weights::{FeedForward, HeadNorm, Layer, Linear, Matrix, Weights};
 
 /// Most tokens of one pass. Larger batches gain little (a panel of weights is unpacked once per batch: 3 % at 256), and
@@ -227,8 +228,12 @@ pub struct Buffers {
     pub q: Shared<f32>,
     /// Queries and keys that are normed over all heads at once, `[rows, n_heads + n_kv_heads, head_dim]`.
     pub unnormed: Shared<f32>,
-    /// Output of attention, `[rows, n_heads * value_dim]`.
+    /// Output of attention or what stands for it, `[rows, mixed_width]`.
     pub attended: Shared<f32>,
+    /// What gates it, where something does, as `attended`.
+    pub gates: Shared<f32>,
+    /// Of layers that scan.
+    scanned: Scanned,
     /// Normed input of a stage, of a batch.
     pub input: ActivationSet,
     /// Input of `attention_out`, of a batch.
@@ -284,12 +289,12 @@ impl Buffers {
         let n_heads = max(|l| l.n_heads);
         let head_dim = max(|l| l.head_dim);
         let value_dim = max(|l| l.value_dim);
-        let group = max(|l| l.n_heads / l.n_kv_heads);
-        let attended = max(|l| l.n_heads * l.value_dim);
+        let group = max(|l| l.group());
+        let attended = max(|l| l.mixed_width());
         let dim = config.dim;
 
         let layers = &weights.layers;
-        let input = Kinds::of(layers.iter().flat_map(|l| [&l.attention.q, &l.attention.k, &l.attention.v]));
+        let input = Kinds::of(layers.iter().flat_map(|l| l.mixer.inputs()));
         let feed_forward = || layers.iter().filter_map(|l| l.feed_forward.as_ref());
         let experts = || layers.iter().filter_map(|l| l.experts.as_ref());
         let input = input.and(Kinds::of(feed_forward().map(|l| &l.up)));
@@ -297,21 +302,24 @@ impl Buffers {
         let input =
             input.and(Kinds::of(experts().flat_map(|l| [&l.router, &l.gate, &l.up].into_iter().chain(&l.shared_gate))));
         let input = input.and(Kinds::of([&weights.output]));
-        let attention_input = Kinds::of(layers.iter().map(|l| &l.attention.out));
+        let attention_input = Kinds::of(layers.iter().map(|l| l.mixer.out()));
         let hidden = Kinds::of(feed_forward().map(|l| &l.down));
         let f = feed_forward().map(FeedForward::width).max().unwrap_or(0);
         let whole = |l: &Layer| {
-            let mut norms = l.attention.q_norm.iter().chain(&l.attention.k_norm);
-            norms.any(|norm| matches!(norm, HeadNorm::Whole(_)))
+            let norms = l.attention().into_iter().flat_map(|l| l.q_norm.iter().chain(&l.k_norm));
+            norms.into_iter().any(|norm| matches!(norm, HeadNorm::Whole(_)))
         };
         let unnormed = if layers.iter().any(whole) { max(|l| (l.n_heads + l.n_kv_heads) * l.head_dim) } else { 0 };
         // A batch of one lives in the workers' own memory.
         let batch = if rows > 1 { rows } else { 0 };
-        let widest = BATCH_ROWS.max(head_dim).max(value_dim);
+        let recurrent: Vec<&RecurrentConfig> = config.layers.iter().filter_map(|l| l.recurrent.as_ref()).collect();
+        let scanned = recurrent.iter().map(|l| l.heads.max(l.head_dim).max(l.state_size)).max().unwrap_or(0);
+        let widest = BATCH_ROWS.max(head_dim).max(value_dim).max(scanned);
+        let gated = layers.iter().any(|l| l.attention().is_none_or(|attention| attention.gated));
         let queries = (QUERY_BLOCK * group).max(n_heads);
         let local = || Local {
             x: vec![0.0; dim],
-            normed: vec![0.0; dim.max(attended).max(max(|l| l.n_heads * l.head_dim))],
+            normed: vec![0.0; dim.max(attended).max(max(|l| l.n_heads * l.head_dim)).max(widest)],
             input: ActivationSet::new(input, 1, dim),
             attention_input: ActivationSet::new(attention_input, 1, attended),
             // A single token's chunk is as many rows as 64 KB hold, and at least one head or one block of 256.
@@ -332,6 +340,8 @@ impl Buffers {
             q: Shared::new(rows * n_heads * head_dim),
             unnormed: Shared::new(rows * unnormed),
             attended: Shared::new(rows * attended),
+            gates: Shared::new(if gated { rows * attended } else { 0 }),
+            scanned: Scanned::new(&recurrent, rows),
             input: ActivationSet::new(input, batch, dim),
             attention_input: ActivationSet::new(attention_input, batch, attended),
             hidden: ActivationSet::new(hidden, rows, f),
@@ -358,14 +368,21 @@ impl Buffers {
         }
     }
 
+    /// Of layers that scan.
+    pub(super) fn scanned(&self) -> &Scanned {
+        &self.scanned
+    }
+
     /// Bytes of all of it, the workers' kernels scratch apart.
     pub fn bytes(&self) -> usize {
-        let shared =
-            [&self.x, &self.y, &self.q, &self.unnormed, &self.attended].iter().map(|b| b.bytes()).sum::<usize>();
+        let shared = [&self.x, &self.y, &self.q, &self.unnormed, &self.attended, &self.gates]
+            .iter()
+            .map(|b| b.bytes())
+            .sum::<usize>();
         let sets = [&self.input, &self.attention_input, &self.hidden].iter().map(|s| s.bytes()).sum::<usize>();
         let partials = self.partials.m.bytes() + self.partials.l.bytes() + self.partials.acc.bytes();
         let locals: usize = self.locals.iter().map(|l| l.lock().map_or(0, |l| l.bytes())).sum();
-        shared + sets + partials + locals + self.mixture.as_ref().map_or(0, Mixture::bytes)
+        shared + sets + partials + locals + self.scanned.bytes() + self.mixture.as_ref().map_or(0, Mixture::bytes)
     }
 }
 
