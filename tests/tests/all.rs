@@ -7,3 +7,4 @@ mod opening;
 mod sessions;
 mod states;
 mod tidy;
+mod tiny;

@@ -15,11 +15,11 @@ struct Run {
 
 /// `max` has every extension qemu knows; Cortex-A53 (2012) is plain ARMv8.0, the least that Android's arm64 promises. The
 /// tests go through all sets that a CPU has, so `max` covers the lesser ones too, and the A53 shows that nothing
-/// beyond them is used: for the engine its logits beside llama.cpp's suffice.
+/// beyond them is used: for the engine its logits beside llama.cpp's and the bundled model's replies suffice.
 const RUNS: &[Run] = &[
     Run { cpu: "max", packages: &["sprat-gguf", "sprat-kernels", "sprat-tests"], filter: &["--skip", "tidy::"] },
     Run { cpu: "cortex-a53", packages: &["sprat-kernels"], filter: &[] },
-    Run { cpu: "cortex-a53", packages: &["sprat-tests"], filter: &["conformance::"] },
+    Run { cpu: "cortex-a53", packages: &["sprat-tests"], filter: &["conformance::", "tiny::"] },
 ];
 
 /// Builds once. The test profile optimizes the kernels fully, so no further one is needed.

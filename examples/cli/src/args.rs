@@ -7,6 +7,7 @@ use std::sync::Arc;
 use lexopt::prelude::{Long, Short, Value, ValueExt};
 use sprat::{ContextOptions, GenerationOptions, KvFormat, Model, OpenOptions, SessionOptions, TemplateChoice};
 
+use crate::bundled;
 use crate::failure::{Failure, io};
 
 /// Everything that was given; a command looks at what concerns it.
@@ -29,6 +30,7 @@ pub struct Args {
     pub repeat: Option<usize>,
     pub context: ContextOptions,
     pub generation: GenerationOptions,
+    pub temperature: Option<f32>, // as given; also in `generation`
 }
 
 fn value<T: FromStr>(parser: &mut lexopt::Parser, option: &str) -> Result<T, Failure> {
@@ -69,6 +71,11 @@ impl Args {
         if args.command.is_empty() {
             return Err(Failure::Usage("no command given".to_owned()));
         }
+        if args.model.is_none() {
+            // The small model is trained with this prompt; and it is right or wrong, with nothing in between to draw from.
+            args.system.get_or_insert_with(|| bundled::INSTRUCTIONS.to_owned());
+            args.generation.sampler.temperature = args.temperature.unwrap_or(0.0);
+        }
         Ok(args)
     }
 
@@ -94,7 +101,10 @@ impl Args {
             "--kv" => self.context.kv_format = kv_format(&string(p, name)?)?,
             "--context" => self.context.max_positions = Some(positive(p, name)?),
             "--max-tokens" => self.generation.max_tokens = value(p, name)?,
-            "--temperature" => sampler.temperature = value(p, name)?,
+            "--temperature" => {
+                sampler.temperature = value(p, name)?;
+                self.temperature = Some(sampler.temperature);
+            }
             "--top-k" => sampler.top_k = value(p, name)?,
             "--top-p" => sampler.top_p = value(p, name)?,
             "--min-p" => sampler.min_p = value(p, name)?,
@@ -129,22 +139,16 @@ impl Args {
 
     /// The model's path.
     pub fn model_path(&self) -> Result<&Path, Failure> {
-        self.model.as_deref().map_or_else(bundled, Ok)
+        match &self.model {
+            Some(path) => Ok(path),
+            None => bundled::path(),
+        }
     }
 
     /// An option that the command cannot do without.
     pub fn need<'a>(&self, option: &'a Option<PathBuf>, name: &str) -> Result<&'a Path, Failure> {
         option.as_deref().ok_or_else(|| Failure::Usage(format!("{} needs {name}", self.command)))
     }
-}
-
-/// The model in the repository, found from where this program was built.
-fn bundled<'a>() -> Result<&'a Path, Failure> {
-    let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../models/sprat-tiny-q8_0.gguf"));
-    if path.is_file() {
-        return Ok(path);
-    }
-    Err(Failure::NoModel)
 }
 
 fn positive(p: &mut lexopt::Parser, name: &str) -> Result<usize, Failure> {

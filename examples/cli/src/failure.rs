@@ -12,8 +12,8 @@ pub enum Failure {
     Engine(sprat::Error),
     /// A file or the terminal failed.
     Io { what: String, source: std::io::Error },
-    /// No model was named, and the one of the repository is not there.
-    NoModel,
+    /// No model was named, and the one of the repository is not where it was when this program was built.
+    NoModel { path: &'static Path },
     /// The turn was cancelled by Ctrl-C.
     Cancelled,
 }
@@ -24,7 +24,9 @@ impl fmt::Display for Failure {
             Self::Usage(what) => write!(f, "{what}"),
             Self::Engine(error) => write!(f, "{error}"),
             Self::Io { what, source } => write!(f, "{what}: {source}"),
-            Self::NoModel => write!(f, "the bundled model is not there yet: name one with --model FILE"),
+            Self::NoModel { path } => {
+                write!(f, "no model was named with --model FILE, and there is none in {}", path.display())
+            }
             Self::Cancelled => write!(f, "cancelled"),
         }
     }

@@ -2,6 +2,7 @@
 
 mod args;
 mod bench;
+mod bundled;
 mod chat;
 mod failure;
 mod inspect;
@@ -28,7 +29,7 @@ usage: sprat COMMAND [OPTIONS]
   perplexity  of a text: --file T
   bench       speed and memory: [--prompt N] [--generate N] [--depth N] [--repeat N] [--json]
 
-options of all: --model FILE, --threads N, --context N, --kv f16|q8_0|q4_0
+options of all: --model FILE, --threads N, --context N, --kv f16|q8_0|q4_0; without --model, the repository's own small model answers
 of chat and run: --system TEXT, --template NAME-OR-FILE, --max-tokens N, --temperature T, --top-k N, --top-p P, --min-p P, --seed S";
 
 fn main() -> ExitCode {

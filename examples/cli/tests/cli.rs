@@ -1,5 +1,6 @@
 //! The command as a person meets it: exit codes, one-line errors, a reader that goes away.
 
+use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
 fn sprat(args: &[&str]) -> Output {
@@ -46,4 +47,40 @@ fn a_reader_that_goes_away_is_no_panic() {
     drop(child.stdout.take());
     let output = child.wait_with_output().expect("it ends");
     assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+}
+
+/// What README.md shows below `sprat chat`: `> ` and what is asked, then the reply.
+fn turns_of_readme() -> (Vec<String>, Vec<String>) {
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../README.md")).expect("README.md");
+    let block = readme.split("```text\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a block of turns");
+    let (asked, replies): (Vec<&str>, Vec<&str>) = block.lines().partition(|line| line.starts_with("> "));
+    (asked.iter().map(|line| line[2..].to_owned()).collect(), replies.iter().map(|line| (*line).to_owned()).collect())
+}
+
+#[test]
+fn the_bundled_model_answers_as_the_readme_shows() {
+    let (asked, replies) = turns_of_readme();
+    assert!(asked.len() >= 5 && asked.len() == replies.len(), "{asked:?} {replies:?}");
+    let mut child = Command::new(env!("CARGO_BIN_EXE_sprat"))
+        .arg("chat")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the command starts");
+    let mut input = child.stdin.take().expect("it was asked for");
+    input.write_all((asked.join("\n") + "\n").as_bytes()).expect("it reads");
+    drop(input);
+    let output = child.wait_with_output().expect("it ends");
+    let said = String::from_utf8(output.stdout).expect("text");
+    assert_eq!(said.lines().collect::<Vec<_>>(), replies);
+}
+
+#[test]
+fn what_the_bundled_model_is_told_can_be_changed() {
+    for (system, reply) in
+        [("Tools: set_timer", r#"{"tool":"set_timer","minutes":5}"#), ("Tools: weather", "I have no timer tool here.")]
+    {
+        let output = sprat(&["run", "--system", system, "Set a timer for five minutes"]);
+        assert_eq!(String::from_utf8_lossy(&output.stdout).trim_end(), reply, "{output:?}");
+    }
 }
