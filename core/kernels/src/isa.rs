@@ -4,6 +4,7 @@ use std::sync::OnceLock;
 
 use crate::arch;
 use crate::attention::AttentionOps;
+use crate::choice;
 use crate::float::FloatOps;
 use crate::matmul::MatmulOps;
 
@@ -14,6 +15,8 @@ use crate::matmul::MatmulOps;
 pub(crate) struct Table {
     /// As `SPRAT_ISA` spells it.
     pub name: &'static str,
+    /// The set to use instead where timing shows that its batches are faster; one token costs the same with both.
+    pub rival: Option<&'static str>,
     /// Quantizing and weight rows times activations.
     pub matmul: MatmulOps,
     /// Norms, activations and other work on plain floats.
@@ -36,15 +39,22 @@ impl std::fmt::Debug for Isa {
 }
 
 impl Isa {
-    /// The best set this CPU has. The environment variable `SPRAT_ISA` (scalar, avx2, avx512, neon, neon-dotprod,
-    /// neon-i8mm) asks for another one; what this CPU cannot run is ignored, so look at [`Isa::name`].
+    /// The best set this CPU has, between equals by a millisecond of timing. The environment variable `SPRAT_ISA`
+    /// (scalar, avx2, avx512, neon, neon-dotprod, neon-i8mm) asks for another one; what this CPU cannot run is
+    /// ignored, so look at [`Isa::name`].
     pub fn detect() -> &'static Isa {
         static BEST: OnceLock<&'static Isa> = OnceLock::new();
         BEST.get_or_init(|| {
             let available = Self::available();
             let wanted = std::env::var("SPRAT_ISA").ok();
             let named = wanted.and_then(|name| available.iter().find(|isa| isa.name() == name));
-            named.or(available.last()).expect("scalar is always available")
+            let best = *named.or(available.last()).expect("scalar is always available");
+            // What was asked for by name stays.
+            let rival = if named.is_some() { None } else { best.table.rival };
+            match rival.and_then(|name| available.iter().find(|isa| isa.name() == name)) {
+                Some(rival) => choice::faster(rival, best),
+                None => best,
+            }
         })
     }
 
@@ -72,6 +82,7 @@ impl Isa {
 static SCALAR: Isa = Isa {
     table: Table {
         name: "scalar",
+        rival: None,
         matmul: arch::scalar::MATMUL,
         float: arch::scalar::float::FLOAT,
         attention: arch::scalar::attention::ATTENTION,
@@ -86,6 +97,7 @@ fn add_native(_sets: &mut Vec<&'static Isa>) {}
 static NEON: Isa = Isa {
     table: Table {
         name: "neon",
+        rival: None,
         matmul: arch::neon::MATMUL,
         float: arch::neon::float::FLOAT,
         attention: arch::neon::attention::ATTENTION,
@@ -96,6 +108,7 @@ static NEON: Isa = Isa {
 static NEON_DOTPROD: Isa = Isa {
     table: Table {
         name: "neon-dotprod",
+        rival: None,
         matmul: arch::neon_dotprod::MATMUL,
         float: arch::neon::float::FLOAT,
         attention: arch::neon::attention::ATTENTION,
@@ -106,6 +119,7 @@ static NEON_DOTPROD: Isa = Isa {
 static NEON_I8MM: Isa = Isa {
     table: Table {
         name: "neon-i8mm",
+        rival: Some("neon-dotprod"),
         matmul: arch::neon_i8mm::MATMUL,
         float: arch::neon::float::FLOAT,
         attention: arch::neon::attention::ATTENTION,
@@ -129,6 +143,7 @@ fn add_native(sets: &mut Vec<&'static Isa>) {
 static AVX2: Isa = Isa {
     table: Table {
         name: "avx2",
+        rival: None,
         matmul: arch::avx2::MATMUL,
         float: arch::avx2::float::FLOAT,
         attention: arch::avx2::attention::ATTENTION,
@@ -139,6 +154,7 @@ static AVX2: Isa = Isa {
 static AVX512: Isa = Isa {
     table: Table {
         name: "avx512",
+        rival: None,
         matmul: arch::avx512::MATMUL,
         float: arch::avx512::float::FLOAT,
         attention: arch::avx512::attention::ATTENTION,

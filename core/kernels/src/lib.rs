@@ -6,6 +6,7 @@ mod activations;
 mod arch;
 mod attention;
 mod block;
+mod choice;
 mod float;
 mod format;
 mod grids;
