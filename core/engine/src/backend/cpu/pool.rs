@@ -3,7 +3,7 @@
 use std::cell::UnsafeCell;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
@@ -24,6 +24,10 @@ const LATE: Duration = Duration::from_millis(1);
 /// again.
 const LATE_PASSES: u32 = 8;
 const CALM_PASSES: u32 = 256;
+
+/// A worker is left out at once after a pass with this many late waits: a neighbour on its core shows in every few stages,
+/// a passing disturbance in one or two.
+const MANY_WAITS: u32 = 6;
 
 /// Threads that wait for a pass to run. One per process serves all models; passes take turns.
 pub struct Pool {
@@ -49,8 +53,13 @@ struct Limit {
 impl Limit {
     const NONE: Self = Self { workers: MAX_WORKERS, passes: 0, late: 0, calm: 0 };
 
-    /// Learns from a pass of `workers` workers.
-    fn observe(&mut self, workers: usize, was_late: bool) {
+    fn leave_one_out(&mut self, workers: usize) {
+        self.workers = (workers - 1).max(1);
+    }
+
+    /// Learns from a pass of `workers` workers, with so many waits that were late.
+    fn observe(&mut self, workers: usize, late_waits: u32) {
+        let was_late = late_waits > 0;
         self.calm = if was_late { 0 } else { self.calm + 1 };
         if self.calm == CALM_PASSES {
             *self = Self { workers: (self.workers + 1).min(MAX_WORKERS), ..Self::NONE };
@@ -59,8 +68,11 @@ impl Limit {
         self.late += u32::from(was_late);
         if self.passes == LATE_PASSES {
             if 2 * self.late > LATE_PASSES {
-                self.workers = (workers - 1).max(1);
+                self.leave_one_out(workers);
             }
+            (self.passes, self.late) = (0, 0);
+        } else if late_waits >= MANY_WAITS {
+            self.leave_one_out(workers);
             (self.passes, self.late) = (0, 0);
         }
     }
@@ -109,7 +121,8 @@ struct Meeting<'a> {
     fault: AtomicBool,
     inside: AtomicUsize,
     parked: AtomicUsize,
-    late: AtomicBool,
+    /// How often a worker was parked for too long.
+    late: AtomicU32,
     lock: Mutex<()>,
     wake: Condvar,
 }
@@ -163,7 +176,7 @@ impl Pool {
             fault: AtomicBool::new(false),
             inside: AtomicUsize::new(workers - 1),
             parked: AtomicUsize::new(0),
-            late: AtomicBool::new(false),
+            late: AtomicU32::new(0),
             lock: Mutex::new(()),
             wake: Condvar::new(),
         };
@@ -313,7 +326,7 @@ impl Team<'_> {
                 }
                 m.parked.fetch_sub(1, Ordering::SeqCst);
                 if start.elapsed() > LATE {
-                    m.late.store(true, Ordering::Relaxed);
+                    m.late.fetch_add(1, Ordering::Relaxed);
                 }
             }
         }
@@ -397,7 +410,7 @@ mod tests {
         let mut pass = |late: bool, times: u32| {
             for _ in 0..times {
                 let workers = limit.workers.min(4);
-                limit.observe(workers, late);
+                limit.observe(workers, u32::from(late));
             }
             limit.workers.min(4)
         };
@@ -408,5 +421,16 @@ mod tests {
         assert_eq!(pass(true, 10 * LATE_PASSES), 1, "but never below one");
         assert_eq!(pass(false, CALM_PASSES), 2);
         assert_eq!(pass(false, 3 * CALM_PASSES), 4);
+    }
+
+    #[test]
+    fn one_pass_full_of_late_waits_is_enough() {
+        let mut limit = Limit::NONE;
+        limit.observe(4, MANY_WAITS - 1);
+        assert_eq!(limit.workers.min(4), 4);
+        limit.observe(4, MANY_WAITS);
+        assert_eq!(limit.workers, 3);
+        limit.observe(1, MANY_WAITS);
+        assert_eq!(limit.workers, 1, "but never below one");
     }
 }
