@@ -1,10 +1,11 @@
 //! Maps a model read-only, from a path or from a part of an open descriptor; a split model from several.
 
 use std::fs::File;
+use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use memmap2::{Mmap, MmapOptions};
+use memmap2::{Advice, Mmap, MmapOptions};
 
 use crate::error::Error;
 
@@ -112,6 +113,11 @@ impl MappedFile {
     /// The bytes of one part.
     pub(crate) fn part(&self, index: usize) -> &[u8] {
         &self.parts[index]
+    }
+
+    /// Asks the system to read some bytes of a part soon. It may refuse; then they come when they are needed.
+    pub(crate) fn ask_for(&self, part: usize, bytes: Range<usize>) {
+        let _ = self.parts[part].advise_range(Advice::WillNeed, bytes.start, bytes.len());
     }
 
     /// Bytes of all parts.

@@ -196,12 +196,14 @@ impl Context {
         let model = &*self.model;
         self.cache.reserve(tokens.len(), &model.config)?;
         self.buffers.prepare(self.cache.len() + tokens.len());
+        model.watch.begin_pass();
         let pass = Pass {
             isa: self.isa,
             config: &model.config,
             weights: &model.weights,
             ropes: &self.ropes,
             file: &model.file,
+            watch: &model.watch,
             tokens,
             wanted,
             cache: &self.cache,

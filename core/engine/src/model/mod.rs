@@ -13,6 +13,7 @@ pub use context::{Context, ContextOptions};
 pub use open::{OpenOptions, TemplateChoice};
 
 pub(crate) use crate::backend::cpu::KvCache;
+use crate::backend::cpu::PageWatch;
 use crate::chat::ChatTemplate;
 use crate::config::{Config, LayerConfig};
 use crate::error::Error;
@@ -26,6 +27,7 @@ pub struct Model {
     pub(crate) parts: Vec<Contents>,
     pub(crate) config: Config,
     pub(crate) weights: Weights,
+    watch: PageWatch,
     tokenizer: Tokenizer,
     template: Option<Arc<ChatTemplate>>,
     info: Info,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use sprat_gguf::Contents;
 
 use super::{Info, Model};
+use crate::backend::cpu::PageWatch;
 use crate::chat::ChatTemplate;
 use crate::config::Config;
 use crate::error::Error;
@@ -36,6 +37,7 @@ impl Model {
 
     /// [`Self::open`], with choices.
     pub fn open_with(source: impl Into<Source>, options: &OpenOptions) -> Result<Self, Error> {
+        let watch = PageWatch::new();
         let file = Arc::new(MappedFile::open(source.into())?);
         let parts = parts(&file)?;
         let contents = &parts[0];
@@ -46,7 +48,7 @@ impl Model {
         let own = contents.str("tokenizer.chat_template")?;
         let (origin, template) = template(options.template.as_ref(), own, config.spec.name, &name)?;
         let info = Info { name, family: config.spec.name, template: origin };
-        Ok(Self { file, parts, config, weights, tokenizer, template: template.map(Arc::new), info })
+        Ok(Self { file, parts, config, weights, watch, tokenizer, template: template.map(Arc::new), info })
     }
 }
 

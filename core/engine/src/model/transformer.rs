@@ -8,6 +8,7 @@ pub fn run(worker: &mut Worker<'_>) -> Result<(), Error> {
     worker.embed()?;
     let layers = worker.layers();
     for layer in 0..layers {
+        worker.ask_ahead(layer);
         worker.attention_in(layer)?;
         if layer + 1 == layers {
             // Cache and states are complete; the rest of the last layer serves the logits alone.

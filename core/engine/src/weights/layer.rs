@@ -4,7 +4,7 @@ use super::experts::Experts;
 use super::find::Tensors;
 use super::norm::{HeadNorm, Norm};
 use super::recurrent::{Convolution, Scan};
-use super::tensor::{Linear, Vector};
+use super::tensor::{Linear, Matrix, Vector};
 use crate::config::{Block, Config, LayerConfig, RecurrentKind};
 use crate::error::Error;
 
@@ -177,6 +177,16 @@ impl Attention {
             sinks: tensors.optional_vector(&name("attn_sinks.weight"), layer.n_heads)?,
             out: tensors.linear(&name("attn_output"), dim, layer.n_heads * layer.value_dim)?,
         })
+    }
+}
+
+impl Layer {
+    /// Every matrix that each token passes through.
+    pub fn matrices(&self) -> impl Iterator<Item = &Matrix> {
+        let mixer = self.mixer.inputs().into_iter().chain([self.mixer.out()]);
+        let feed_forward = self.feed_forward.iter().flat_map(FeedForward::linears);
+        let router = self.experts.iter().map(|experts| &experts.router);
+        mixer.chain(feed_forward).chain(router).map(|linear| &linear.matrix)
     }
 }
 

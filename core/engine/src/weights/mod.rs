@@ -86,12 +86,7 @@ impl Weights {
 
     /// Every matrix that each token passes through, the head included.
     pub fn matrices(&self) -> impl Iterator<Item = &Matrix> {
-        let layers = self.layers.iter().flat_map(|layer| {
-            let attention = layer.mixer.inputs().into_iter().chain([layer.mixer.out()]);
-            let feed_forward = layer.feed_forward.iter().flat_map(FeedForward::linears);
-            attention.chain(feed_forward).chain(layer.experts.iter().map(|experts| &experts.router))
-        });
-        layers.chain([&self.output]).map(|l| &l.matrix)
+        self.layers.iter().flat_map(Layer::matrices).chain([&self.output.matrix])
     }
 
     /// Bytes of weights that one token reads.

@@ -34,6 +34,11 @@ impl Matrix {
         self.row_bytes / self.format.block_bytes() * self.format.block_len()
     }
 
+    /// Asks the system to read the whole of it soon.
+    pub fn ask_for(&self, file: &MappedFile) {
+        file.ask_for(self.file_part, self.start..self.start + self.rows * self.row_bytes);
+    }
+
     /// Some rows as a matrix of their own, as in tensors that fuse several projections.
     pub(super) fn part(&self, rows: Range<usize>) -> Self {
         Self { rows: rows.len(), start: self.start + rows.start * self.row_bytes, ..self.clone() }

@@ -1,5 +1,6 @@
 //! The stages on CPU cores.
 
+mod ahead;
 mod attention;
 mod attention_in;
 mod attention_out;
@@ -17,6 +18,7 @@ mod shared;
 mod state;
 mod stream;
 
+pub use ahead::PageWatch;
 pub use buffers::{Buffers, MAX_BATCH};
 pub use cores::default_workers;
 pub use kv::KvCache;

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use sprat_kernels::Isa;
 
+use super::ahead::PageWatch;
 use super::buffers::{Buffers, Local};
 use super::kv::KvCache;
 use super::pool::Team;
@@ -28,6 +29,8 @@ pub struct Pass<'a> {
     pub ropes: &'a [Rope],
     /// The mapped file.
     pub file: &'a MappedFile,
+    /// Whether its pages are there.
+    pub watch: &'a PageWatch,
     /// Token ids of this pass, at most [`Buffers::rows`].
     pub tokens: &'a [u32],
     /// Which of `tokens` need logits: the last so many.
