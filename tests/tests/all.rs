@@ -1,9 +1,11 @@
 //! The one integration-test binary: each module is a theme, its first line says which.
 
 mod conformance;
+mod events;
 mod faults;
 mod forward;
 mod opening;
+mod saves;
 mod sessions;
 mod states;
 mod tidy;

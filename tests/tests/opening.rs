@@ -125,7 +125,7 @@ fn a_template_that_does_not_parse_is_refused_unless_another_is_chosen() {
     let path: &Path = &folder.file("bad.gguf", &with(|w| _ = w.str("tokenizer.chat_template", bad), None));
     let error = Model::open(path).err().expect("it does not parse");
     assert!(matches!(&error, Error::Chat(ChatError::Syntax { line: 3, reason }) if !reason.is_empty()), "{error}");
-    let open = |choice| Model::open_with(path, &OpenOptions { template: Some(choice) });
+    let open = |choice| Model::open_with(path, &OpenOptions { template: Some(choice), ..OpenOptions::default() });
     let builtin = open(TemplateChoice::Builtin("chatml".into())).expect("a built-in template");
     assert_eq!(builtin.info().template, "chatml");
     let text = "{{ messages[0].content }}!";

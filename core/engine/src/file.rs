@@ -1,11 +1,15 @@
 //! Maps a model read-only, from a path or from a part of an open descriptor; a split model from several.
 
+mod checksum;
+
 use std::fs::File;
 use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use memmap2::{Advice, Mmap, MmapOptions};
+use memmap2::{Advice, Mmap, MmapMut, MmapOptions, UncheckedAdvice};
+
+pub use checksum::Checksum;
 
 use crate::error::Error;
 
@@ -125,6 +129,18 @@ impl MappedFile {
         self.parts().map(<[u8]>::len).sum()
     }
 
+    /// Asks the system to drop the pages from this process's memory. They come back from the file as they are read.
+    pub fn release(&self) {
+        for part in &self.parts {
+            // SAFETY: the mapping is read-only and of a file: what is read after it is the file again.
+            let advised = unsafe { part.unchecked_advise(UncheckedAdvice::DontNeed) };
+            // Advice may be refused; then the pages stay, which is no fault.
+            if let Err(error) = advised {
+                log::debug!("pages of the model file stay: {error}");
+            }
+        }
+    }
+
     /// How many of the mapped bytes are in memory now, by the system's own word.
     pub fn resident_bytes(&self) -> usize {
         self.parts().map(resident::of).sum()
@@ -169,6 +185,26 @@ mod resident {
         }
         0
     }
+}
+
+/// Maps a file so that what is written stays in memory alone.
+pub fn map_private(path: &Path) -> Result<MmapMut, Error> {
+    let failed = |source| Error::Open { path: path.to_owned(), source };
+    let file = File::open(path).map_err(failed)?;
+    if !file.metadata().map_err(failed)?.is_file() {
+        return Err(failed(std::io::Error::other("not a regular file")));
+    }
+    // SAFETY: as for a model file: private, of plain numbers, and SECURITY.md asks apps not to write into it. A session is
+    // replaced by renaming, never written in place.
+    unsafe { MmapOptions::new().map_copy(&file) }.map_err(failed)
+}
+
+/// Anonymous bytes of this process, what it allocated and not what it mapped from files, by the system's own word; 0 where
+/// it does not tell.
+pub fn process_anonymous_bytes() -> usize {
+    let text = std::fs::read_to_string("/proc/self/smaps_rollup").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("Anonymous:"));
+    line.and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<usize>().ok()).unwrap_or(0) * 1024
 }
 
 /// Bytes of the file as the f32 values they are. Panics unless they are whole, aligned values: the loader checks both.

@@ -19,12 +19,12 @@ pub mod tokenizer;
 pub use backend::cpu::default_workers;
 pub use config::Config;
 pub use error::Error;
-pub use file::{MappedFile, Source};
-pub use model::{Context, ContextOptions, Info, Model, OpenOptions, TemplateChoice};
+pub use file::{MappedFile, Source, process_anonymous_bytes};
+pub use model::{Context, ContextOptions, Info, Model, OpenOptions, Probe, TemplateChoice};
 pub use sampler::SamplerOptions;
 pub use session::{
-    Event, GenerationOptions, Input, Memory, Partial, Reply, ReplyStream, Session, SessionOptions, StopReason,
-    ToolResult,
+    Event, GenerationOptions, Input, Memory, Partial, Reply, ReplyStream, SavedSession, Session, SessionOptions,
+    StopReason, ToolResult, Trim, WhenFull,
 };
 pub use sprat_gguf::Contents;
 pub use sprat_kernels::KvFormat;

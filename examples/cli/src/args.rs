@@ -5,7 +5,9 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use lexopt::prelude::{Long, Short, Value, ValueExt};
-use sprat::{ContextOptions, GenerationOptions, KvFormat, Model, OpenOptions, SessionOptions, TemplateChoice};
+use sprat::{
+    ContextOptions, GenerationOptions, KvFormat, Model, OpenOptions, Session, SessionOptions, TemplateChoice, WhenFull,
+};
 
 use crate::bundled;
 use crate::failure::{Failure, io};
@@ -21,6 +23,8 @@ pub struct Args {
     pub tokens: Vec<u32>,
     pub system: Option<String>,
     pub template: Option<String>, // a name, or a file
+    pub session: Option<PathBuf>,
+    pub slide: bool,
     pub no_bos: bool,
     pub special: bool,
     pub json: bool,
@@ -89,6 +93,8 @@ impl Args {
             "--template" => self.template = Some(string(p, name)?),
             "--system" => self.system = Some(string(p, name)?),
             "--tokens" => self.tokens = ids(&string(p, name)?)?,
+            "--session" => self.session = Some(PathBuf::from(string(p, name)?)),
+            "--slide" => self.slide = true,
             "--no-bos" => self.no_bos = true,
             "--special" => self.special = true,
             "--json" => self.json = true,
@@ -129,12 +135,27 @@ impl Args {
                 Ok(TemplateChoice::Builtin(template.clone()))
             }
         };
-        Ok(OpenOptions { template: self.template.as_ref().map(choice).transpose()? })
+        let template = self.template.as_ref().map(choice).transpose()?;
+        Ok(OpenOptions { template, ..OpenOptions::default() })
+    }
+
+    /// The session that was named, or a new one.
+    pub fn open_session(&self, model: &Arc<Model>) -> Result<Session, Failure> {
+        Ok(match &self.session {
+            Some(path) => Session::restore(model, path, self.session_options())?,
+            None => Session::new(model, self.session_options())?,
+        })
     }
 
     /// What chat and run ask of a session.
     pub fn session_options(&self) -> SessionOptions {
-        SessionOptions { instructions: self.system.clone(), context: self.context.clone(), ..SessionOptions::default() }
+        SessionOptions {
+            instructions: self.system.clone(),
+            when_full: if self.slide { WhenFull::Slide } else { WhenFull::Fail },
+            seed: self.generation.sampler.seed,
+            context: self.context.clone(),
+            ..SessionOptions::default()
+        }
     }
 
     /// The model's path.

@@ -1,6 +1,7 @@
 //! `sprat`: the engine from the command line, for developers' machines.
 
 mod args;
+mod bake;
 mod bench;
 mod bundled;
 mod chat;
@@ -23,6 +24,7 @@ usage: sprat COMMAND [OPTIONS]
 
   chat        talk to a model; Ctrl-C cancels the turn, /help lists what else it can do
   run         answer one prompt: sprat run [OPTIONS] PROMPT
+  bake        a session file with a fixed beginning, to be shipped with an app: --system TEXT --out FILE
   inspect     metadata, tensors and memory of a model
   tokenize    ids of a text: --file T [--no-bos] [--special]
   logits      raw logits of token ids: --tokens 1,2,3 --out FILE [--batch N]
@@ -30,13 +32,15 @@ usage: sprat COMMAND [OPTIONS]
   bench       speed and memory: [--prompt N] [--generate N] [--depth N] [--repeat N] [--json]
 
 options of all: --model FILE, --threads N, --context N, --kv f16|q8_0|q4_0; without --model, the repository's own small model answers
-of chat and run: --system TEXT, --template NAME-OR-FILE, --max-tokens N, --temperature T, --top-k N, --top-p P, --min-p P, --seed S";
+of chat and run: --system TEXT, --template NAME-OR-FILE, --session FILE, --slide, --max-tokens N, --temperature T,
+                 --top-k N, --top-p P, --min-p P, --seed S";
 
 fn main() -> ExitCode {
     let result = Args::parse().and_then(|args| match args.command.as_str() {
         "chat" => chat::chat(&args),
         "run" => run::run(&args),
         "inspect" => inspect::inspect(&args),
+        "bake" => bake::bake(&args),
         "tokenize" => tokenize::tokenize(&args),
         "logits" => logits::logits(&args),
         "perplexity" => perplexity::perplexity(&args),

@@ -1,6 +1,7 @@
 //! `sprat run`: one prompt through the chat template, the reply alone on standard output.
 
 use std::io::Write;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use sprat::{Event, Session};
 
@@ -10,8 +11,8 @@ use crate::failure::Failure;
 /// Prints the reply to the prompt as it comes.
 pub fn run(args: &Args) -> Result<(), Failure> {
     let Some(prompt) = &args.prompt else { return Err(Failure::Usage("run needs a PROMPT".to_owned())) };
-    let session = Session::new(&args.open()?, args.session_options())?;
-    cancel_on_ctrl_c(&session);
+    let session = args.open_session(&args.open()?)?;
+    cancel_on_ctrl_c(Arc::new(Mutex::new(session.clone())));
     let mut out = std::io::stdout().lock();
     let failed = |source| Failure::Io { what: "standard output".to_owned(), source };
     for event in session.stream(prompt.as_str(), &args.generation)? {
@@ -27,9 +28,9 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 }
 
 /// Makes Ctrl-C stop the turn that runs; without one running, or pressed again before it has stopped, it ends the program.
-pub fn cancel_on_ctrl_c(session: &Session) {
-    let session = session.clone();
+pub fn cancel_on_ctrl_c(current: Arc<Mutex<Session>>) {
     let set = ctrlc::set_handler(move || {
+        let session = current.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if session.is_stopping() || !session.is_responding() {
             std::process::exit(130);
         }

@@ -14,6 +14,7 @@ const UNSAFE: &[(&str, &str)] = &[
     ("core/engine/src/backend/cpu/kv.rs", "workers fill disjoint rows of a page"),
     ("core/engine/src/backend/cpu/pool.rs", "lends the caller's borrow to the workers while it waits"),
     ("core/engine/src/backend/cpu/project.rs", "workers write disjoint rows between barriers"),
+    ("core/engine/src/backend/cpu/saved.rs", "reads pages that no pass writes, and parts a mapping into them"),
     ("core/engine/src/backend/cpu/scan.rs", "workers write disjoint heads and channels between barriers"),
     ("core/engine/src/backend/cpu/shared.rs", "memory that several workers write"),
     ("core/engine/src/backend/cpu/stream.rs", "workers write disjoint rows between barriers"),

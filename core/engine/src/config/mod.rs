@@ -9,6 +9,7 @@ mod rope;
 mod spec;
 
 use sprat_gguf::Contents;
+use sprat_kernels::KvFormat;
 
 pub use experts::{ExpertsConfig, Routing};
 use keys::Keys;
@@ -151,6 +152,14 @@ impl Config {
             logit_cap: keys.cap(spec.logit_cap)?,
             parallel: spec.block == Block::ParallelByKey && keys.bool_or("use_parallel_residual", true)?,
         })
+    }
+}
+
+impl Config {
+    /// Bytes of the KV cache for each position.
+    pub fn kv_bytes_per_position(&self, format: KvFormat) -> usize {
+        let words = |l: &LayerConfig| l.n_kv_heads * (format.row_len(l.head_dim) + format.row_len(l.value_dim));
+        self.layers.iter().map(|layer| 2 * words(layer)).sum()
     }
 }
 

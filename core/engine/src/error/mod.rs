@@ -2,6 +2,7 @@
 
 mod chat;
 mod options;
+mod saved;
 mod tokenizer;
 
 use std::path::PathBuf;
@@ -10,6 +11,7 @@ use sprat_kernels::KvFormat;
 
 pub use chat::ChatError;
 pub use options::OptionsError;
+pub use saved::SavedFault;
 pub use tokenizer::TokenizerError;
 
 /// What can go wrong when a model is opened or run.
@@ -135,6 +137,34 @@ pub enum Error {
         what: &'static str,
         /// How much.
         bytes: usize,
+    },
+    /// It would take more anonymous memory than the app allows the model.
+    #[error("{bytes} bytes of {what} on top of {used} exceed the {limit} that the model may allocate")]
+    OverBudget {
+        /// What it was for.
+        what: &'static str,
+        /// How much.
+        bytes: usize,
+        /// What is allocated already.
+        used: usize,
+        /// `OpenOptions::max_anonymous_bytes`.
+        limit: usize,
+    },
+    /// A session could not be written; the file is as it was before.
+    #[error("cannot save to {path}: {source}")]
+    Save {
+        /// The path.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A saved session cannot be used.
+    #[error("the saved session {path}: {fault}")]
+    Saved {
+        /// The path.
+        path: PathBuf,
+        /// What is wrong with it.
+        fault: SavedFault,
     },
     /// A turn runs: one at a time, and nothing else changes the conversation meanwhile.
     #[error("a turn is running")]

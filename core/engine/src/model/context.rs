@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError};
 use sprat_kernels::{Isa, KvFormat};
 
 use super::{Model, transformer};
-use crate::backend::cpu::{Buffers, KvCache, MAX_BATCH, Pass, Pool, Shared, Work, Worker, default_workers};
+use crate::backend::cpu::{Buffers, Charge, KvCache, MAX_BATCH, Pass, Pool, Shared, Work, Worker, default_workers};
 use crate::config::Rope;
 use crate::error::Error;
 
@@ -35,11 +35,38 @@ pub struct Context {
     isa: &'static Isa,
     options: ContextOptions,
     threads: usize,
+    batch: usize,
     max_positions: usize,
     cache: KvCache,
-    buffers: Buffers,
     ropes: Vec<Rope>,
+    scratch: Option<Scratch>, // none until the first pass, and after `release_scratch`
+}
+
+/// What computing takes, besides the cache.
+struct Scratch {
+    buffers: Buffers,
     logits: Shared<f32>, // [rows, vocabulary]
+    charge: Option<Charge>,
+}
+
+impl Scratch {
+    /// For passes of `batch` tokens and the logits of `rows`. Large buffers cost nothing until they are touched, so what
+    /// the ledger refuses was never there.
+    fn new(model: &Model, batch: usize, threads: usize, rows: usize) -> Result<Self, Error> {
+        let buffers = Buffers::new(&model.config, &model.weights, batch, threads);
+        let logits = Shared::new(rows * model.config.vocabulary);
+        let mut scratch = Self { buffers, logits, charge: None };
+        scratch.charge = Some(scratch.count(model)?);
+        Ok(scratch)
+    }
+
+    fn bytes(&self) -> usize {
+        self.buffers.bytes() + self.logits.bytes()
+    }
+
+    fn count(&self, model: &Model) -> Result<Charge, Error> {
+        model.ledger.charge("buffers", self.bytes())
+    }
 }
 
 impl Context {
@@ -54,7 +81,6 @@ impl Context {
         };
         let threads = options.threads.unwrap_or_else(default_workers).max(1);
         let batch = options.batch.unwrap_or(MAX_BATCH).clamp(1, MAX_BATCH);
-        let buffers = Buffers::new(&model.config, &model.weights, batch, threads);
         let trained = model.config.context_length;
         let mut max_positions = options.max_positions.unwrap_or(trained);
         if model.weights.position_embedding.is_some() {
@@ -62,10 +88,9 @@ impl Context {
             max_positions = max_positions.min(trained);
         }
         let ropes = model.weights.ropes(&model.config, max_positions, &model.file);
-        let logits = Shared::new(model.config.vocabulary);
-        let cache = KvCache::new(options.kv_format, &model.config.layers)?;
+        let cache = KvCache::new(options.kv_format, &model.config.layers, model.ledger.clone())?;
         let options = options.clone();
-        Ok(Self { model, isa, options, threads, max_positions, cache, buffers, ropes, logits })
+        Ok(Self { model, isa, options, threads, batch, max_positions, cache, ropes, scratch: None })
     }
 
     /// The model it runs.
@@ -88,6 +113,11 @@ impl Context {
         self.max_positions
     }
 
+    /// How the KV cache is stored.
+    pub fn kv_format(&self) -> KvFormat {
+        self.options.kv_format
+    }
+
     /// Bytes of the KV cache.
     pub fn kv_bytes(&self) -> usize {
         self.cache.bytes()
@@ -95,7 +125,36 @@ impl Context {
 
     /// Bytes of the memory that computing takes, besides the cache.
     pub fn scratch_bytes(&self) -> usize {
-        self.buffers.bytes() + self.logits.bytes()
+        self.scratch.as_ref().map_or(0, Scratch::bytes)
+    }
+
+    /// Gives back the memory that computing takes; the next pass takes it anew.
+    pub fn release_scratch(&mut self) {
+        self.scratch = None;
+    }
+
+    /// Memory for a pass in a context of `positions` that leaves the logits of `rows` tokens.
+    fn prepare(&mut self, positions: usize, rows: usize) -> Result<(), Error> {
+        let len = rows * self.model.config.vocabulary;
+        if self.scratch.as_ref().is_none_or(|scratch| scratch.logits.len() < len) {
+            // The old one first: both at once may be more than is allowed.
+            self.scratch = None;
+            self.scratch = Some(Scratch::new(&self.model, self.batch, self.threads, rows)?);
+        }
+        if let Some(mut scratch) = self.scratch.take() {
+            if scratch.buffers.prepare(positions) {
+                scratch.charge = None;
+                scratch.charge = Some(scratch.count(&self.model)?);
+            }
+            self.scratch = Some(scratch);
+        }
+        Ok(())
+    }
+
+    /// The logits of the last pass.
+    fn logits(&mut self) -> Result<&mut [f32], Error> {
+        let scratch = self.scratch.as_mut().ok_or(Error::Internal { what: "no pass has run" })?;
+        Ok(scratch.logits.as_mut_slice())
     }
 
     /// The cache as it is now, sharing its pages: cheap.
@@ -121,6 +180,11 @@ impl Context {
         self.cache.rewind(len)
     }
 
+    /// Whether [`Context::rewind`] comes back to any position.
+    pub fn rewinds_exactly(&self) -> bool {
+        self.model.config.state_len == 0
+    }
+
     /// A second sequence that begins as this one is. They share the cache until one of them writes there.
     pub fn fork(&self) -> Result<Self, Error> {
         let mut fork = Self::new(self.model.clone(), &self.options)?;
@@ -131,7 +195,7 @@ impl Context {
     /// Appends `tokens` and returns the logits after the last, `[vocabulary]`. On an error the context is as before.
     pub fn feed(&mut self, tokens: &[u32], stop: &AtomicBool) -> Result<&mut [f32], Error> {
         self.transaction(tokens, |context| {
-            let batch = context.buffers.rows;
+            let batch = context.batch;
             let mut rest = tokens;
             if context.model.config.state_len > 0 && tokens.len() > 1 {
                 let (before, last) = tokens.split_at(tokens.len() - 1);
@@ -146,8 +210,25 @@ impl Context {
             }
             context.pass(rest, 1, stop)
         })?;
+        self.row(0)
+    }
+
+    /// Appends a few tokens and leaves the logits after each, bit for bit those of feeding them one by one, to
+    /// [`row`](Self::row). On an error the context is as before.
+    pub fn feed_all(&mut self, tokens: &[u32], stop: &AtomicBool) -> Result<(), Error> {
+        assert!(tokens.len() <= self.batch, "a pass takes so many tokens at most");
+        self.transaction(tokens, |context| context.pass(tokens, tokens.len(), stop))
+    }
+
+    /// The logits after token `i` of those that the last pass left logits of, `[vocabulary]`.
+    pub fn row(&mut self, i: usize) -> Result<&mut [f32], Error> {
         let vocabulary = self.model.config.vocabulary;
-        Ok(&mut self.logits.as_mut_slice()[..vocabulary])
+        Ok(&mut self.logits()?[i * vocabulary..(i + 1) * vocabulary])
+    }
+
+    /// Tokens of one pass at most.
+    pub fn batch(&self) -> usize {
+        self.batch
     }
 
     /// Appends `tokens` and hands the logits after each to `each`. On an error the context is as before.
@@ -158,14 +239,11 @@ impl Context {
         each: &mut dyn FnMut(&[f32]) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let vocabulary = self.model.config.vocabulary;
-        let batch = self.buffers.rows.min(MAX_LOGITS / vocabulary).max(1);
-        if self.logits.len() < batch * vocabulary {
-            self.logits = Shared::new(batch * vocabulary);
-        }
+        let batch = self.batch.min(MAX_LOGITS / vocabulary).max(1);
         self.transaction(tokens, |context| {
             for part in tokens.chunks(batch) {
                 context.pass(part, part.len(), stop)?;
-                context.logits.as_slice().chunks_exact(vocabulary).take(part.len()).try_for_each(&mut *each)?;
+                context.logits()?.chunks_exact(vocabulary).take(part.len()).try_for_each(&mut *each)?;
             }
             Ok(())
         })
@@ -193,9 +271,10 @@ impl Context {
 
     /// One forward pass over `tokens`; the logits of the last `wanted` are left in `logits`.
     fn pass(&mut self, tokens: &[u32], wanted: usize, stop: &AtomicBool) -> Result<(), Error> {
+        self.cache.reserve(tokens.len(), &self.model.config)?;
+        self.prepare(self.cache.len() + tokens.len(), wanted.max(1))?;
+        let Scratch { buffers, logits, .. } = self.scratch.as_ref().ok_or(Error::Internal { what: "no buffers" })?;
         let model = &*self.model;
-        self.cache.reserve(tokens.len(), &model.config)?;
-        self.buffers.prepare(self.cache.len() + tokens.len());
         model.watch.begin_pass();
         let pass = Pass {
             isa: self.isa,
@@ -207,8 +286,8 @@ impl Context {
             tokens,
             wanted,
             cache: &self.cache,
-            buffers: &self.buffers,
-            logits: &self.logits,
+            buffers,
+            logits,
         };
         let work = if tokens.len() == 1 { Work::Token } else { Work::Batch };
         Pool::global().run(work, self.threads, stop, &|team| {

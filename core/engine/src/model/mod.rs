@@ -1,21 +1,26 @@
 //! A model: a mapped file whose metadata and tensors have been checked, ready for any number of sequences.
 
 mod context;
+mod fingerprint;
 mod open;
+mod probe;
+mod running;
 mod transformer;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use sprat_gguf::Contents;
 use sprat_kernels::KvFormat;
 
 pub use context::{Context, ContextOptions};
 pub use open::{OpenOptions, TemplateChoice};
+pub use probe::Probe;
+pub(crate) use running::{Guard, Running};
 
-pub(crate) use crate::backend::cpu::KvCache;
-use crate::backend::cpu::PageWatch;
+pub(crate) use crate::backend::cpu::{KvCache, SavedPages};
+use crate::backend::cpu::{Ledger, PageWatch};
 use crate::chat::ChatTemplate;
-use crate::config::{Config, LayerConfig};
+use crate::config::Config;
 use crate::error::Error;
 use crate::file::MappedFile;
 use crate::tokenizer::Tokenizer;
@@ -28,6 +33,9 @@ pub struct Model {
     pub(crate) config: Config,
     pub(crate) weights: Weights,
     watch: PageWatch,
+    pub(crate) ledger: Arc<Ledger>,
+    pub(crate) running: Arc<Running>,
+    fingerprint: OnceLock<u64>,
     tokenizer: Tokenizer,
     template: Option<Arc<ChatTemplate>>,
     info: Info,
@@ -82,8 +90,28 @@ impl Model {
 
     /// Bytes of the KV cache for each position.
     pub fn kv_bytes_per_position(&self, format: KvFormat) -> usize {
-        let words = |l: &LayerConfig| l.n_kv_heads * (format.row_len(l.head_dim) + format.row_len(l.value_dim));
-        self.config.layers.iter().map(|l| 2 * words(l)).sum()
+        self.config.kv_bytes_per_position(format)
+    }
+
+    /// Anonymous bytes that its sequences have allocated now: KV caches and buffers.
+    pub fn anonymous_bytes(&self) -> usize {
+        self.ledger.used()
+    }
+
+    /// Stops the turns that run on it and lets no other begin; returns when they have ended, within one piece of work
+    /// each. Its memory goes when the last handle of it and its sessions is dropped.
+    pub fn close(&self) {
+        self.running.close();
+    }
+
+    /// Asks the system to drop the mapped file from this process's memory. It comes back as it is read.
+    pub fn release_pages(&self) {
+        self.file.release();
+    }
+
+    /// Tells files apart: the same for the same file, another for any other, fine-tuned ones included.
+    pub(crate) fn fingerprint(&self) -> u64 {
+        *self.fingerprint.get_or_init(|| fingerprint::of(&self.parts, &self.file))
     }
 
     /// Resident bytes of the mapped file.

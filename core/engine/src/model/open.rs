@@ -1,11 +1,11 @@
 //! Opening a model: every check that a file must pass, and what an app may choose instead of what the file says.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use sprat_gguf::Contents;
 
 use super::{Info, Model};
-use crate::backend::cpu::PageWatch;
+use crate::backend::cpu::{Ledger, PageWatch};
 use crate::chat::ChatTemplate;
 use crate::config::Config;
 use crate::error::Error;
@@ -18,6 +18,9 @@ use crate::weights::Weights;
 pub struct OpenOptions {
     /// The chat template; none for the file's own, or the built-in one for its kind.
     pub template: Option<TemplateChoice>,
+    /// Anonymous bytes that all sessions of the model together may allocate for caches and buffers; none for no limit.
+    /// What would exceed it is refused with [`Error::OverBudget`] before it is there. The mapped file does not count.
+    pub max_anonymous_bytes: Option<usize>,
 }
 
 /// A chat template in place of the file's own, which is then not even parsed.
@@ -48,7 +51,19 @@ impl Model {
         let own = contents.str("tokenizer.chat_template")?;
         let (origin, template) = template(options.template.as_ref(), own, config.spec.name, &name)?;
         let info = Info { name, family: config.spec.name, template: origin };
-        Ok(Self { file, parts, config, weights, watch, tokenizer, template: template.map(Arc::new), info })
+        Ok(Self {
+            file,
+            parts,
+            config,
+            weights,
+            watch,
+            ledger: Arc::new(options.max_anonymous_bytes.map_or_else(Ledger::default, Ledger::new)),
+            running: Arc::default(),
+            fingerprint: OnceLock::new(),
+            tokenizer,
+            template: template.map(Arc::new),
+            info,
+        })
     }
 }
 
@@ -69,7 +84,7 @@ fn template(
 }
 
 /// The tables of contents of all parts, in order and complete.
-fn parts(file: &MappedFile) -> Result<Vec<Contents>, Error> {
+pub(super) fn parts(file: &MappedFile) -> Result<Vec<Contents>, Error> {
     let parse = |bytes: &[u8]| Contents::parse(bytes, bytes.len() as u64);
     let parts = file.parts().map(parse).collect::<Result<Vec<_>, _>>()?;
     let count = parts.len();

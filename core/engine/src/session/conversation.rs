@@ -49,12 +49,47 @@ impl From<String> for Input {
 pub struct Conversation {
     pub messages: Vec<Message>,
     pub tools: Vec<Tool>,
+    /// Messages after the instructions that the model sees no more, because the context is full: whole turns.
+    pub left_out: usize,
+    /// Where the random numbers of the next reply begin, unless its options say.
+    pub random: u64,
 }
 
 impl Conversation {
-    pub fn new(instructions: Option<&str>, tools: Vec<Tool>) -> Self {
+    pub fn new(instructions: Option<&str>, tools: Vec<Tool>, random: u64) -> Self {
         let messages = instructions.iter().map(|text| Message::new(Role::System, *text)).collect();
-        Self { messages, tools }
+        Self { messages, tools, left_out: 0, random }
+    }
+
+    /// Where the instructions end.
+    fn start(&self) -> usize {
+        usize::from(self.messages.first().is_some_and(|first| first.role == Role::System))
+    }
+
+    /// What the model sees: the instructions, and what is not left out.
+    pub fn shown(&self) -> Vec<Message> {
+        let (instructions, rest) = self.messages.split_at(self.start());
+        [instructions, &rest[self.left_out.min(rest.len())..]].concat()
+    }
+
+    /// What `left_out` may be: the beginnings of the turns that the model sees but the first, which are later ones.
+    pub fn later_turns(&self) -> Vec<usize> {
+        let rest = self.messages[self.start()..].iter().enumerate();
+        let turns = rest.filter(|(_, message)| message.role == Role::User).map(|(i, _)| i);
+        turns.filter(|&i| i > self.left_out).collect()
+    }
+
+    /// Shows the last turn at least: called after whatever may have removed messages.
+    fn show_last(&mut self) {
+        let rest = &self.messages[self.start()..];
+        let last = rest.iter().rposition(|message| message.role == Role::User).unwrap_or(0);
+        self.left_out = self.left_out.min(last);
+    }
+
+    /// Replaces all messages.
+    pub fn set_messages(&mut self, messages: Vec<Message>) {
+        self.messages = messages;
+        self.left_out = 0;
     }
 
     /// Replaces the instructions.
@@ -67,7 +102,9 @@ impl Conversation {
     /// Takes back the last turn, the user's message and what followed it, and returns that message.
     pub fn undo(&mut self) -> Option<Message> {
         let last = self.messages.iter().rposition(|message| message.role == Role::User)?;
-        self.messages.drain(last..).next()
+        let undone = self.messages.drain(last..).next();
+        self.show_last();
+        undone
     }
 
     /// The conversation as the model is to answer it.
@@ -101,6 +138,7 @@ impl Conversation {
                 }));
             }
         }
+        next.show_last();
         Ok(next)
     }
 
@@ -132,7 +170,7 @@ mod tests {
             _ => Role::Tool,
         };
         let messages = roles.chars().enumerate().map(|(i, c)| Message::new(role(c), i.to_string()));
-        Conversation { messages: messages.collect(), tools: Vec::new() }
+        Conversation { messages: messages.collect(), ..Conversation::default() }
     }
 
     #[test]
@@ -170,6 +208,20 @@ mod tests {
         let answered = called.with(input).expect("a call was made");
         let last = &answered.messages[2];
         assert_eq!((last.role, last.content.as_str(), last.tool_call_id.as_deref()), (Role::Tool, "noon", Some("1")));
+    }
+
+    #[test]
+    fn whole_turns_are_left_out_and_shown_again_when_they_are_the_last() {
+        let mut all = conversation("suauatauaua");
+        assert_eq!(all.later_turns(), [2, 6, 8]);
+        all.left_out = 6;
+        assert_eq!(all.later_turns(), [8]);
+        let shown = all.shown();
+        assert_eq!(shown.iter().map(|m| m.content.as_str()).collect::<Vec<_>>(), ["0", "7", "8", "9", "10"]);
+        assert!(all.undo().is_some() && all.undo().is_some());
+        assert_eq!((roles(&all).as_str(), all.left_out), ("suauata", 2));
+        let edited = all.with(Input::Edit { index: 1, text: "new".into() }).expect("a user's message");
+        assert_eq!((roles(&edited).as_str(), edited.left_out), ("su", 0));
     }
 
     #[test]

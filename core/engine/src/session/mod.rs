@@ -1,24 +1,31 @@
 //! A conversation: its transcript is the source of truth, the KV cache only saves work.
 
 mod conversation;
+mod fit;
+mod guess;
 mod options;
 mod reply;
+mod save;
+mod saved;
 mod state;
 mod stream;
 mod teller;
 mod turn;
+mod writer;
 
 use std::sync::Arc;
 use std::thread;
 
 pub use conversation::{Input, ToolResult};
-pub use options::{GenerationOptions, SessionOptions};
-pub use reply::{Event, Memory, Partial, Reply, StopReason};
+pub use options::{GenerationOptions, SessionOptions, WhenFull};
+pub use reply::{Event, Memory, Partial, Reply, StopReason, Trim};
+pub use saved::SavedSession;
 pub use stream::ReplyStream;
 
 use crate::chat::{ChatTemplate, Message, Tool};
 use crate::error::Error;
-use crate::model::{Context, Model};
+use crate::model::{Context, Guard, Model};
+use crate::sampler::{Sampler, SamplerOptions};
 use conversation::Conversation;
 use state::{Engine, Inner, State};
 use stream::Queue;
@@ -44,7 +51,10 @@ impl Session {
         if !options.tools.is_empty() {
             template.require_tools()?;
         }
-        let conversation = Conversation::new(options.instructions.as_deref(), options.tools.clone());
+        // The same hash that spreads the seeds of replies.
+        let seed = SamplerOptions { seed: options.seed, ..SamplerOptions::default() };
+        let random = Sampler::new(seed, model.config().vocabulary)?.state().random;
+        let conversation = Conversation::new(options.instructions.as_deref(), options.tools.clone(), random);
         let engine = Engine { context: Context::new(model.clone(), &options.context)?, fed: Vec::new() };
         Ok(Self { inner: Arc::new(Inner::new(model, template, options, conversation, engine)) })
     }
@@ -62,14 +72,45 @@ impl Session {
     pub fn stream(&self, input: impl Into<Input>, options: &GenerationOptions) -> Result<ReplyStream, Error> {
         let mut state = self.inner.idle()?;
         let conversation = state.conversation.with(input.into())?;
-        let queue = Arc::new(Queue::new());
-        let turn = Turn { inner: self.inner.clone(), conversation, options: options.clone(), queue: queue.clone() };
+        let (queue, guard) = self.new_queue()?;
+        let (inner, options) = (self.inner.clone(), options.clone());
+        let turn = Turn { inner, conversation, options, queue: queue.clone(), guard };
         let thread = thread::Builder::new().name("sprat-turn".to_owned()).spawn(move || turn.run());
         thread.map_err(|_| Error::Internal { what: "no thread" })?;
         // The new thread waits for the lock that is held here.
         state.turn = Some(queue.clone());
         state.partial = None;
         Ok(ReplyStream::new(queue))
+    }
+
+    /// A queue for a turn that closing the model stops.
+    fn new_queue(&self) -> Result<(Arc<Queue>, Guard), Error> {
+        let queue = Arc::new(Queue::new());
+        let stopped = queue.clone();
+        Ok((queue, self.inner.model.running.enter(move || stopped.stop())?))
+    }
+
+    /// Reads the conversation so far into the cache, so that the next turn begins sooner; tells how many tokens that is.
+    /// Waits for it; [`stop`](Self::stop) ends it, and then, or on an error, everything is as before.
+    pub fn prewarm(&self) -> Result<usize, Error> {
+        let mut state = self.inner.idle()?;
+        let (queue, _guard) = self.new_queue()?;
+        // What two prompts with different next messages have in common is what every next prompt begins with.
+        let next = ["a", "1 b"].map(|text| state.conversation.with(text.into()).and_then(|c| self.inner.prompt(&c)));
+        let [a, b] = next;
+        let (mut ids, other) = (a?.ids, b?.ids);
+        let same = ids.iter().zip(&other).take_while(|(a, b)| a == b).count();
+        ids.truncate(same);
+        let mut engine = state.engine.take().ok_or(Error::Closed)?;
+        state.turn = Some(queue.clone());
+        drop(state);
+        let before = engine.snapshot();
+        let result = engine.read(&ids, queue.stop_flag());
+        if result.is_err() {
+            engine.restore(before);
+        }
+        self.inner.finish(Some(engine), |_| {});
+        result.map(|()| same)
     }
 
     /// Makes a turn and waits for the whole reply.
@@ -111,7 +152,7 @@ impl Session {
 
     /// Replaces all messages, as when a conversation is taken up again.
     pub fn set_transcript(&self, messages: Vec<Message>) -> Result<(), Error> {
-        self.change(|conversation| conversation.messages = messages)
+        self.change(|conversation| conversation.set_messages(messages))
     }
 
     /// Replaces the instructions. The next turn reads the conversation anew under them.
@@ -151,6 +192,11 @@ impl Session {
         self.inner.lock().used
     }
 
+    /// Messages of the transcript, from the first after the instructions on, that the model sees no more.
+    pub fn messages_left_out(&self) -> usize {
+        self.inner.lock().conversation.left_out
+    }
+
     /// Tokens the context may hold.
     pub fn context_limit(&self) -> usize {
         self.inner.options.context.max_positions.unwrap_or(self.inner.model.config().context_length)
@@ -160,6 +206,15 @@ impl Session {
     pub fn count_tokens(&self, input: impl Into<Input>) -> Result<usize, Error> {
         let conversation = self.inner.lock().conversation.with(input.into())?;
         Ok(self.inner.prompt(&conversation)?.ids.len())
+    }
+
+    /// Gives memory back, more of it at each level. Nothing is lost but time.
+    pub fn trim(&self, level: Trim) -> Result<(), Error> {
+        let mut state = self.inner.idle()?;
+        let mut engine = state.engine.take().ok_or(Error::Closed)?;
+        engine.trim(level);
+        state.put_back(engine);
+        Ok(())
     }
 
     /// Memory of this session and its model; while a turn runs, as it was before.

@@ -15,8 +15,25 @@ pub struct SessionOptions {
     pub template: Option<String>,
     /// Whether the model is to think first; none leaves it to the template.
     pub thinking: Option<bool>,
+    /// What happens when the conversation no longer fits the context.
+    pub when_full: WhenFull,
+    /// Where the random numbers of the session begin; none takes a seed from the system. Replies whose options name no
+    /// seed of their own go on from there, one after the other.
+    pub seed: Option<u64>,
     /// How to compute.
     pub context: ContextOptions,
+}
+
+/// What happens when the conversation no longer fits the context.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WhenFull {
+    /// The turn fails with [`crate::Error::ContextFull`] and changes nothing.
+    #[default]
+    Fail,
+    /// The model no longer sees the oldest turns: the instructions stay, whole turns are left out until half of the context
+    /// is free, and what stays is computed anew, so that the reply has the bits it has in a conversation that never held
+    /// them. The transcript keeps everything.
+    Slide,
 }
 
 /// Choices for one reply.
@@ -30,10 +47,22 @@ pub struct GenerationOptions {
     pub stop: Vec<String>,
     /// Whether a stop keeps what was written so far as the reply, instead of undoing the turn.
     pub keep_partial: bool,
+    /// Whether tokens may be guessed from what stands in the context already and checked several at once: the same
+    /// reply, sooner where it repeats what was said.
+    pub guess: bool,
+    /// For tests and measurements: the tokens that are chosen first, whatever the logits say.
+    pub forced: Vec<u32>,
 }
 
 impl Default for GenerationOptions {
     fn default() -> Self {
-        Self { max_tokens: 512, sampler: SamplerOptions::default(), stop: Vec::new(), keep_partial: false }
+        Self {
+            max_tokens: 512,
+            sampler: SamplerOptions::default(),
+            stop: Vec::new(),
+            keep_partial: false,
+            guess: true,
+            forced: Vec::new(),
+        }
     }
 }

@@ -34,6 +34,10 @@ pub struct Reply {
     pub cached_tokens: usize,
     /// Tokens of the reply.
     pub generated_tokens: usize,
+    /// How many of them were guessed right and checked together with others.
+    pub guessed_tokens: usize,
+    /// Messages of the transcript, from the first after the instructions on, that the model sees no more.
+    pub messages_left_out: usize,
     /// From the beginning of the turn to the first token, in milliseconds.
     pub first_token_ms: f64,
     /// Tokens per second after the first.
@@ -89,10 +93,14 @@ pub struct Memory {
     pub mapped: usize,
     /// How much of it is in memory.
     pub resident: usize,
-    /// The session's KV cache.
+    /// The session's KV cache; forks count in full what they share.
     pub kv: usize,
-    /// Buffers that computing takes.
+    /// The session's buffers for computing.
     pub scratch: usize,
+    /// What all sessions of the model have allocated together, as counted: caches and buffers, nothing of it twice.
+    pub allocated: usize,
+    /// Anonymous bytes of the whole process, by the system's own word; 0 where it does not tell.
+    pub anonymous: usize,
 }
 
 impl fmt::Display for Memory {
@@ -100,11 +108,23 @@ impl fmt::Display for Memory {
         let mb = |bytes: usize| bytes as f64 / 1e6;
         write!(
             f,
-            "{:.1} MB of the file's {:.1} MB in memory, {:.1} MB KV cache, {:.1} MB buffers",
+            "{:.1} MB of the file's {:.1} MB in memory, {:.1} MB KV cache, {:.1} MB buffers; {:.1} MB anonymous in all",
             mb(self.resident),
             mb(self.mapped),
             mb(self.kv),
-            mb(self.scratch)
+            mb(self.scratch),
+            mb(self.anonymous)
         )
     }
+}
+
+/// How much a session gives back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Trim {
+    /// The buffers for computing; the next turn takes them anew.
+    Buffers,
+    /// And the KV cache; the next turn reads the conversation anew.
+    Cache,
+    /// And the pages of the model's file that are in memory; they are read anew as they are needed.
+    Pages,
 }

@@ -1,13 +1,15 @@
 //! What the handles of a session share, and who may change it when.
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::conversation::Conversation;
 use super::options::SessionOptions;
-use super::reply::{Memory, Partial};
+use super::reply::{Memory, Partial, Trim};
 use super::stream::Queue;
 use crate::chat::{Chat, ChatTemplate};
 use crate::error::Error;
+use crate::file::process_anonymous_bytes;
 use crate::model::{Context, KvCache, Model};
 use crate::tokenizer::SpecialTokens;
 
@@ -46,8 +48,8 @@ pub(super) struct Engine {
 
 /// An engine as it was.
 pub(super) struct Snapshot {
-    cache: KvCache,
-    fed: Vec<u32>,
+    pub cache: KvCache,
+    pub fed: Vec<u32>,
 }
 
 impl Engine {
@@ -58,6 +60,16 @@ impl Engine {
     pub fn restore(&mut self, snapshot: Snapshot) {
         self.context.restore(snapshot.cache);
         self.fed = snapshot.fed;
+    }
+
+    /// Leaves exactly `ids` in the cache.
+    pub fn read(&mut self, ids: &[u32], stop: &AtomicBool) -> Result<(), Error> {
+        let same = self.keep_common(ids);
+        if same < ids.len() {
+            self.context.feed(&ids[same..], stop)?;
+            self.fed.extend_from_slice(&ids[same..]);
+        }
+        Ok(())
     }
 
     /// Keeps what the cache has in common with `ids`, the last of them left out: to be fed for its logits. Tells how
@@ -148,12 +160,13 @@ impl Inner {
         if !conversation.tools.is_empty() {
             self.template.require_tools()?;
         }
+        let messages = conversation.shown();
         let chat = Chat {
             tools: &conversation.tools,
             enable_thinking: self.options.thinking,
             bos_token: bos.as_deref(),
             eos_token: eos.as_deref(),
-            ..Chat::new(&conversation.messages)
+            ..Chat::new(&messages)
         };
         let text = self.template.render(&chat)?;
         // Files differ in whether their template writes the token that begins a text; it must stand there once.
@@ -164,7 +177,7 @@ impl Inner {
 }
 
 impl State {
-    fn put_back(&mut self, engine: Engine) {
+    pub fn put_back(&mut self, engine: Engine) {
         self.used = engine.context.len();
         self.memory = engine.memory();
         self.engine = Some(engine);
@@ -172,6 +185,18 @@ impl State {
 }
 
 impl Engine {
+    /// Gives memory back; what the cache held is computed anew when it is needed.
+    pub fn trim(&mut self, level: Trim) {
+        self.context.release_scratch();
+        if level >= Trim::Cache {
+            self.context.rewind(0);
+            self.fed = Vec::new();
+        }
+        if level >= Trim::Pages {
+            self.context.model().release_pages();
+        }
+    }
+
     /// Memory of the session and its model.
     pub fn memory(&self) -> Memory {
         let model = self.context.model();
@@ -180,6 +205,8 @@ impl Engine {
             resident: model.resident_bytes(),
             kv: self.context.kv_bytes(),
             scratch: self.context.scratch_bytes(),
+            allocated: model.anonymous_bytes(),
+            anonymous: process_anonymous_bytes(),
         }
     }
 }

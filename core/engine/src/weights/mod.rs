@@ -38,7 +38,7 @@ pub struct Weights {
     /// Divisors of the rotary frequencies, `[pairs]`.
     rope_factors: Option<Vector>,
     /// The same for contexts not longer than the model's training, and for longer ones.
-    short_and_long: Option<[Vector; 2]>,
+    pub short_and_long: Option<[Vector; 2]>,
 }
 
 impl Weights {

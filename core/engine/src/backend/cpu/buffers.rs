@@ -358,14 +358,17 @@ impl Buffers {
         }
     }
 
-    /// Makes ready for a pass in a context of `positions`. The partial attention grows by doubling, so rarely.
-    pub fn prepare(&mut self, positions: usize) {
+    /// Makes ready for a pass in a context of `positions`. The partial attention grows by doubling, so rarely; tells
+    /// whether it did.
+    pub fn prepare(&mut self, positions: usize) -> bool {
         // A pass that was stopped may have left counts behind.
         self.partials.done.iter_mut().for_each(|done| *done.get_mut() = 0);
         let pages = positions.div_ceil(PAGE);
-        if pages > self.partials.pages {
+        let grows = pages > self.partials.pages;
+        if grows {
             self.partials = Partials::new(pages.next_power_of_two(), self.n_heads, self.value_dim);
         }
+        grows
     }
 
     /// Of layers that scan.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use sprat_kernels::KvFormat;
 
+use super::ledger::{Charge, Ledger};
 use super::shared::Shared;
 use super::state::{Moment, States};
 use crate::config::{Config, LayerConfig};
@@ -13,28 +14,37 @@ use crate::error::Error;
 /// Positions of a page. Also the unit of the online softmax, so it must not change with anything.
 pub const PAGE: usize = 64;
 
-/// Alignment of a page in memory: one page of the system on every phone, so that a saved one can be mapped.
-const PAGE_ALIGN: usize = 16 * 1024;
-
 /// Keys and values of 64 positions of one layer, each stored as the format says: K `[n_kv_heads, 64, row_len(head_dim)]`, V
 /// `[n_kv_heads, 64, row_len(value_dim)]`.
 pub struct Page {
-    data: Shared<u16>,
+    pub(super) data: Shared<u16>,
     /// How they are stored.
     pub format: KvFormat,
     keys: usize,
+    /// None where it lies in a file.
+    charge: Option<Charge>,
 }
 
 impl Page {
-    fn new(layer: &LayerConfig, format: KvFormat) -> Result<Self, Error> {
-        let keys = layer.n_kv_heads * PAGE * format.row_len(layer.head_dim);
-        let len = keys + layer.n_kv_heads * PAGE * format.row_len(layer.value_dim);
-        let data = Shared::aligned(len, PAGE_ALIGN);
-        Ok(Self { data: data.ok_or(Error::OutOfMemory { what: "KV cache", bytes: 2 * len })?, format, keys })
+    fn new(layer: &LayerConfig, format: KvFormat, ledger: &Arc<Ledger>) -> Result<Self, Error> {
+        let len = Self::len(layer, format);
+        let charge = ledger.charge("KV cache", 2 * len)?;
+        let data = Shared::mapped(len).ok_or(Error::OutOfMemory { what: "KV cache", bytes: 2 * len })?;
+        Ok(Self { charge: Some(charge), ..Self::of(data, layer, format) })
     }
 
-    fn copy(&self, layer: &LayerConfig) -> Result<Self, Error> {
-        let mut page = Self::new(layer, self.format)?;
+    /// A page whose values are in a file.
+    pub(super) fn of(data: Shared<u16>, layer: &LayerConfig, format: KvFormat) -> Self {
+        Self { data, format, keys: layer.n_kv_heads * PAGE * format.row_len(layer.head_dim), charge: None }
+    }
+
+    /// Length in `u16` of a layer's page.
+    pub(super) fn len(layer: &LayerConfig, format: KvFormat) -> usize {
+        layer.n_kv_heads * PAGE * (format.row_len(layer.head_dim) + format.row_len(layer.value_dim))
+    }
+
+    fn copy(&self, layer: &LayerConfig, ledger: &Arc<Ledger>) -> Result<Self, Error> {
+        let mut page = Self::new(layer, self.format, ledger)?;
         // SAFETY: nobody writes a page while it is shared, and no pass is running on a cache that is being reserved.
         page.data.as_mut_slice().copy_from_slice(unsafe { self.data.get(0..self.data.len()) });
         Ok(page)
@@ -88,10 +98,11 @@ impl Page {
 /// What a sequence of tokens left in each layer. Cloning shares the pages.
 #[derive(Clone)]
 pub struct KvCache {
-    format: KvFormat,
-    layers: Vec<Vec<Arc<Page>>>, // [layer][page]
-    states: States,
-    len: usize,
+    pub(super) format: KvFormat,
+    pub(super) layers: Vec<Vec<Arc<Page>>>, // [layer][page]
+    pub(super) states: States,
+    pub(super) len: usize,
+    pub(super) ledger: Arc<Ledger>,
 }
 
 /// A place in a sequence to come back to, as long as only more tokens follow.
@@ -101,18 +112,23 @@ pub struct Mark {
 }
 
 impl KvCache {
-    /// An empty cache that stores as `format` says.
+    /// An empty cache that stores as `format` says, and whose pages are counted in `ledger`.
     ///
     /// # Errors
     /// A head of some layer cannot be stored so.
-    pub fn new(format: KvFormat, layers: &[LayerConfig]) -> Result<Self, Error> {
+    pub fn new(format: KvFormat, layers: &[LayerConfig], ledger: Arc<Ledger>) -> Result<Self, Error> {
         let attending = layers.iter().filter(|layer| layer.n_kv_heads > 0);
         for dim in attending.flat_map(|layer| [layer.head_dim, layer.value_dim]) {
             if !dim.is_multiple_of(format.multiple()) {
                 return Err(Error::KvFormat { format, head_dim: dim });
             }
         }
-        Ok(Self { format, layers: Vec::new(), states: States::default(), len: 0 })
+        Ok(Self::empty(format, ledger))
+    }
+
+    /// An empty cache of a format that was checked.
+    pub(super) fn empty(format: KvFormat, ledger: Arc<Ledger>) -> Self {
+        Self { format, layers: Vec::new(), states: States::default(), len: 0, ledger }
     }
 
     /// Positions that are filled.
@@ -136,19 +152,19 @@ impl KvCache {
     }
 
     /// Makes room for a pass over `extra` positions after the filled ones, and copies the page that they begin in if a
-    /// fork shares it.
+    /// fork shares it or it lies in a file.
     pub fn reserve(&mut self, extra: usize, config: &Config) -> Result<(), Error> {
         let pages = (self.len + extra).div_ceil(PAGE);
         self.states.reserve(config.state_len)?;
         self.layers.resize_with(config.layers.len(), Vec::new);
         for (own, layer) in self.layers.iter_mut().zip(&config.layers).filter(|(_, layer)| layer.n_kv_heads > 0) {
             if let Some(page) = own.get_mut(self.len / PAGE)
-                && Arc::get_mut(page).is_none()
+                && Arc::get_mut(page).is_none_or(|page| page.charge.is_none())
             {
-                *page = Arc::new(page.copy(layer)?);
+                *page = Arc::new(page.copy(layer, &self.ledger)?);
             }
             while own.len() < pages {
-                own.push(Arc::new(Page::new(layer, self.format)?));
+                own.push(Arc::new(Page::new(layer, self.format, &self.ledger)?));
             }
         }
         Ok(())

@@ -8,6 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
+use super::ticket::Tickets;
 use crate::error::Error;
 
 /// How long a waiting worker spins before it parks. Stages of a small model last 20-200 us, so most waits end within
@@ -31,6 +32,7 @@ const MANY_WAITS: u32 = 6;
 
 /// Threads that wait for a pass to run. One per process serves all models; passes take turns.
 pub struct Pool {
+    tickets: Tickets,
     turn: Mutex<Turn>,
 }
 
@@ -146,7 +148,7 @@ impl Pool {
     }
 
     fn new() -> Self {
-        Self { turn: Mutex::new(Turn { helpers: Vec::new(), limit: Limit::NONE }) }
+        Self { tickets: Tickets::default(), turn: Mutex::new(Turn { helpers: Vec::new(), limit: Limit::NONE }) }
     }
 
     /// Runs `program` on up to `workers` threads, the caller among them, and returns when all have left it.
@@ -158,6 +160,8 @@ impl Pool {
         stop: &AtomicBool,
         program: &(dyn Fn(&Team<'_>) + Sync),
     ) -> Result<(), Error> {
+        // The lock alone would let one session take it again and again.
+        let _ticket = self.tickets.take(stop)?;
         let mut turn = lock(&self.turn);
         let Turn { helpers, limit } = &mut *turn;
         let wanted = workers.clamp(1, MAX_WORKERS);

@@ -4,17 +4,33 @@ use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::marker::PhantomData;
 use std::ops::Range;
 use std::ptr::NonNull;
+use std::sync::Arc;
+
+use memmap2::{MmapMut, MmapRaw};
+
+/// From here on memory is mapped instead of taken from the heap: the system has it back at once when it is dropped, and
+/// what is never touched costs nothing.
+const MAPPED_BYTES: usize = 64 * 1024;
 
 /// A fixed-size buffer of plain numbers, shared by all workers. Who may touch which part when is settled by the stages:
 /// between two barriers an element has at most one writer, and no reader besides it.
 pub struct Shared<T> {
     data: NonNull<T>,
     len: usize,
-    align: usize,
+    memory: Memory,
     owns: PhantomData<T>,
 }
 
-// SAFETY: a `Shared` owns its memory like a `Box<[T]>`; `T` is one of the plain numbers below.
+/// Where a buffer's bytes are.
+enum Memory {
+    Heap(Layout),
+    /// A mapping of its own, or a part of one that other buffers have parts of.
+    Mapped {
+        _whole: Arc<MmapRaw>,
+    },
+}
+
+// SAFETY: a `Shared` owns its memory, or its part of a mapping, like a `Box<[T]>`; `T` is one of the plain numbers below.
 unsafe impl<T: Number> Send for Shared<T> {}
 // SAFETY: shared access hands out references only through the unsafe methods, whose callers keep parts disjoint.
 unsafe impl<T: Number> Sync for Shared<T> {}
@@ -29,20 +45,38 @@ impl Number for u16 {}
 impl<T: Number> Shared<T> {
     /// `len` zeros on cache lines of their own.
     pub fn new(len: usize) -> Self {
-        Self::aligned(len, 64).unwrap_or_else(|| handle_alloc_error(Layout::new::<T>()))
-    }
-
-    /// `len` zeros at a multiple of `align` bytes; none where the system has no memory.
-    pub fn aligned(len: usize, align: usize) -> Option<Self> {
-        let layout = Self::layout(len, align)?;
+        let bytes = len.max(1).checked_mul(size_of::<T>());
+        let layout = bytes.and_then(|bytes| Layout::from_size_align(bytes, align_of::<T>().max(64)).ok());
+        let layout = layout.unwrap_or_else(|| handle_alloc_error(Layout::new::<T>()));
+        if layout.size() >= MAPPED_BYTES
+            && let Some(mapped) = Self::mapped(len)
+        {
+            return mapped;
+        }
         // SAFETY: the layout has a size above zero.
-        let data = NonNull::new(unsafe { alloc_zeroed(layout) })?;
-        Some(Self { data: data.cast(), len, align, owns: PhantomData })
+        let data = NonNull::new(unsafe { alloc_zeroed(layout) }).unwrap_or_else(|| handle_alloc_error(layout));
+        Self { data: data.cast(), len, memory: Memory::Heap(layout), owns: PhantomData }
     }
 
-    fn layout(len: usize, align: usize) -> Option<Layout> {
+    /// `len` zeros on pages of the system of their own; none where it has no memory.
+    pub fn mapped(len: usize) -> Option<Self> {
         let bytes = len.max(1).checked_mul(size_of::<T>())?;
-        Layout::from_size_align(bytes, align.max(align_of::<T>())).ok()
+        let map = MmapRaw::from(MmapMut::map_anon(bytes).ok()?);
+        // SAFETY: the mapping is the buffer's own.
+        unsafe { Self::part_of(&Arc::new(map), 0, len) }
+    }
+
+    /// `len` values from `start_bytes` of a private mapping; none if they are not whole, aligned values inside it.
+    ///
+    /// # Safety
+    /// Nothing else reads or writes these bytes of the mapping while the buffer lives.
+    pub unsafe fn part_of(map: &Arc<MmapRaw>, start_bytes: usize, len: usize) -> Option<Self> {
+        let end = len.checked_mul(size_of::<T>())?.checked_add(start_bytes)?;
+        if end > map.len() || !(map.as_ptr().addr() + start_bytes).is_multiple_of(align_of::<T>()) {
+            return None;
+        }
+        let data = NonNull::new(map.as_mut_ptr().wrapping_add(start_bytes))?;
+        Some(Self { data: data.cast(), len, memory: Memory::Mapped { _whole: map.clone() }, owns: PhantomData })
     }
 
     /// Number of elements.
@@ -55,13 +89,22 @@ impl<T: Number> Shared<T> {
         self.len * size_of::<T>()
     }
 
+    /// All bytes, in this machine's order.
+    ///
+    /// # Safety
+    /// No worker may write the buffer while the reference lives.
+    pub unsafe fn as_bytes(&self) -> &[u8] {
+        // SAFETY: the buffer is as long, initialized from the start, and not written by the caller's promise.
+        unsafe { std::slice::from_raw_parts(self.data.as_ptr().cast(), self.bytes()) }
+    }
+
     /// Reads a part.
     ///
     /// # Safety
     /// No worker may write any element of `range` while the reference lives.
     pub unsafe fn get(&self, range: Range<usize>) -> &[T] {
         assert!(range.start <= range.end && range.end <= self.len, "part lies inside the buffer");
-        // SAFETY: in bounds by the assertion, initialized at allocation, unaliased by the caller's promise.
+        // SAFETY: in bounds by the assertion, initialized from the start, unaliased by the caller's promise.
         unsafe { std::slice::from_raw_parts(self.data.as_ptr().add(range.start), range.len()) }
     }
 
@@ -72,7 +115,7 @@ impl<T: Number> Shared<T> {
     #[expect(clippy::mut_from_ref, reason = "disjoint parts are the purpose of this type")]
     pub unsafe fn get_mut(&self, range: Range<usize>) -> &mut [T] {
         assert!(range.start <= range.end && range.end <= self.len, "part lies inside the buffer");
-        // SAFETY: in bounds by the assertion, initialized at allocation, exclusive by the caller's promise.
+        // SAFETY: in bounds by the assertion, initialized from the start, exclusive by the caller's promise.
         unsafe { std::slice::from_raw_parts_mut(self.data.as_ptr().add(range.start), range.len()) }
     }
 
@@ -81,18 +124,13 @@ impl<T: Number> Shared<T> {
         // SAFETY: `&mut self` excludes every other reference.
         unsafe { self.get_mut(0..self.len) }
     }
-
-    /// All elements for reading; the exclusive borrow shows that no worker is at it.
-    pub fn as_slice(&mut self) -> &[T] {
-        self.as_mut_slice()
-    }
 }
 
 impl<T> Drop for Shared<T> {
     fn drop(&mut self) {
-        let layout = Layout::from_size_align(self.len.max(1) * size_of::<T>(), self.align.max(align_of::<T>()));
-        let layout = layout.expect("the same layout was valid at allocation");
-        // SAFETY: allocated in `aligned` with this layout and not freed since.
-        unsafe { dealloc(self.data.as_ptr().cast(), layout) }
+        if let Memory::Heap(layout) = self.memory {
+            // SAFETY: allocated in `new` with this layout and not freed since.
+            unsafe { dealloc(self.data.as_ptr().cast(), layout) }
+        }
     }
 }

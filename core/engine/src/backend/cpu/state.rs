@@ -38,7 +38,7 @@ impl States {
     /// Makes room for a pass over a model whose layers carry `len` floats.
     pub fn reserve(&mut self, len: usize) -> Result<(), Error> {
         let new = || {
-            let data = Shared::aligned(len, 64);
+            let data = Shared::mapped(len);
             data.map(Arc::new).ok_or(Error::OutOfMemory { what: "state of the layers", bytes: 4 * len })
         };
         if len == 0 {

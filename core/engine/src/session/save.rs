@@ -1,0 +1,159 @@
+//! Saving a session and taking it up again.
+
+use std::fs::{self, File};
+use std::io::{self, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use memmap2::MmapRaw;
+
+use super::Session;
+use super::options::SessionOptions;
+use super::saved::{Header, SavedSession, head};
+use super::state::Snapshot;
+use crate::error::{Error, SavedFault};
+use crate::file::Checksum;
+use crate::model::{Model, SavedPages};
+
+impl Session {
+    /// Writes the session to a file: transcript, tools, random numbers, and the cache as it is. The file is there whole or,
+    /// if anything goes wrong, power included, as it was before. Turns may go on meanwhile; what is written is the state
+    /// at the call.
+    ///
+    /// # Errors
+    /// [`Error::Busy`], [`Error::Closed`]; [`Error::Save`] with what the system said, a full disk included.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<(), Error> {
+        let state = self.inner.idle()?;
+        let engine = state.engine.as_ref().ok_or(Error::Closed)?;
+        let (conversation, Snapshot { cache, mut fed }) = (state.conversation.clone(), engine.snapshot());
+        let (positions, format) = (engine.context.max_positions(), engine.context.kv_format());
+        if !engine.context.rewinds_exactly() {
+            // What layers carry from token to token is not saved: such a session reads its transcript anew.
+            fed.clear();
+        }
+        drop(state);
+        let model = &self.inner.model;
+        let pages = SavedPages::new(&model.config.layers, format, fed.len());
+        let head = head(&conversation, &fed, positions, format);
+        let write = |file: &mut File| {
+            let cache_start = Header::cache_start(head.len());
+            // The header is written last: until then the file is none.
+            file.seek(SeekFrom::Start(Header::BYTES))?;
+            file.write_all(&head)?;
+            file.seek(SeekFrom::Start(cache_start as u64))?;
+            let mut sum = Checksum::default();
+            pages.each(&cache, |bytes| {
+                sum.update(bytes);
+                file.write_all(bytes)
+            })?;
+            let file_bytes = (cache_start + pages.len_bytes()) as u64;
+            file.set_len(file_bytes)?;
+            let header = Header {
+                fingerprint: model.fingerprint(),
+                head_bytes: head.len() as u64,
+                cache_start: cache_start as u64,
+                file_bytes,
+                head_sum: Checksum::of(&head),
+                cache_sum: sum.value(),
+            };
+            file.seek(SeekFrom::Start(0))?;
+            file.write_all(&header.to_bytes())
+        };
+        let path = path.as_ref();
+        replace(path, write).map_err(|source| Error::Save { path: path.to_owned(), source })
+    }
+
+    /// Takes a saved session up again. Its cache is mapped, not read into memory of its own: pages become the session's own
+    /// as they are written to. What the file says of messages and tools replaces what the options say.
+    ///
+    /// # Errors
+    /// [`Error::Open`]; [`Error::Saved`] where the file is damaged or of another model: [`SavedSession::open`] may still
+    /// read its transcript, for [`Session::set_transcript`].
+    pub fn restore(model: &Arc<Model>, path: impl AsRef<Path>, options: SessionOptions) -> Result<Self, Error> {
+        let saved = SavedSession::open(path)?;
+        let session = Self::new(model, options)?;
+        session.take_up(saved)?;
+        Ok(session)
+    }
+
+    fn take_up(&self, saved: SavedSession) -> Result<(), Error> {
+        let fault = |path: &Path, fault| Error::Saved { path: path.to_owned(), fault };
+        if !saved.is_of(&self.inner.model) {
+            return Err(fault(&saved.path, SavedFault::OtherModel));
+        }
+        let pages = SavedPages::new(&self.inner.model.config.layers, saved.format, saved.tokens.len());
+        if saved.map.len() - saved.cache_start != pages.len_bytes() {
+            return Err(fault(&saved.path, SavedFault::Damaged { part: "cache" }));
+        }
+        saved.check_cache().map_err(|found| fault(&saved.path, found))?;
+        let SavedSession { path, map, cache_start, conversation, tokens, positions, format, .. } = saved;
+        let mut state = self.inner.idle()?;
+        let mut engine = state.engine.take().ok_or(Error::Closed)?;
+        // A context that the cache does not fit, or that stores it otherwise, reads the transcript anew. Some files rotate
+        // keys by how long the context is.
+        let limit = engine.context.max_positions();
+        let rotates_alike = self.inner.model.weights.short_and_long.is_none() || limit == positions;
+        if tokens.len() <= limit && rotates_alike && format == engine.context.kv_format() {
+            let restored = pages.restore(&engine.context.snapshot(), MmapRaw::from(map), cache_start);
+            let restored = restored.ok_or_else(|| fault(&path, SavedFault::Damaged { part: "cache" }))?;
+            engine.restore(Snapshot { cache: restored, fed: tokens });
+        }
+        state.conversation = conversation;
+        state.put_back(engine);
+        Ok(())
+    }
+}
+
+/// Writes a file beside `path`, makes sure that it is on the disk, and puts it in the place of `path`.
+fn replace(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let name = path.file_name().ok_or(io::ErrorKind::InvalidFilename)?;
+    remove_leftovers(folder, name);
+    let part = Part::new(folder, name);
+    let mut file = File::create_new(&part.0)?;
+    write(&mut file)?;
+    file.sync_all()?;
+    fs::rename(&part.0, path)?;
+    std::mem::forget(part);
+    // The rename itself is on the disk when the folder is.
+    File::open(folder)?.sync_all()
+}
+
+/// A file that is not finished; removed unless it was renamed.
+struct Part(PathBuf);
+
+const PART: &str = ".sprat-part";
+
+impl Part {
+    fn new(folder: &Path, name: &std::ffi::OsStr) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!(".{}.{}-{number}{PART}", name.to_string_lossy(), std::process::id());
+        Self(folder.join(name))
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        // It may never have been made.
+        let _gone = fs::remove_file(&self.0);
+    }
+}
+
+/// Removes what a process that was killed while saving to the same name has left.
+fn remove_leftovers(folder: &Path, name: &std::ffi::OsStr) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    let (begin, own) = (format!(".{}.", name.to_string_lossy()), format!("{}-", std::process::id()));
+    for entry in entries.flatten() {
+        let found = entry.file_name();
+        let number = found.to_str().and_then(|found| found.strip_prefix(&begin)?.strip_suffix(PART));
+        if number.is_some_and(|number| !number.starts_with(&own)) {
+            // Whoever cannot remove it leaves it to the next save.
+            let _gone = fs::remove_file(entry.path());
+        }
+    }
+}

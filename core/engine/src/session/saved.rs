@@ -1,0 +1,284 @@
+//! A saved session as a file: a head that says everything but the cache, and the cache's pages behind it.
+//!
+//! ```text
+//! 0   magic "SPRATSES"         24  bytes of the head
+//! 8   version, u32             32  where the cache begins: a multiple of 16 KB
+//! 12  zero, u32                40  length of the file
+//! 16  the model's fingerprint  48  checksum of the head, 56 of the cache, 64 of the 64 bytes before it
+//! 72  the head, JSON; zeros; the cache
+//! ```
+//! Numbers are little-endian, values of the cache as this machine computes with them, which is the same.
+
+use std::path::{Path, PathBuf};
+
+use memmap2::MmapMut;
+use serde_json::{Map, Value as Json, json};
+use sprat_kernels::KvFormat;
+
+use super::conversation::Conversation;
+use crate::chat::{Message, Role, Tool, ToolCall};
+use crate::error::{Error, SavedFault};
+use crate::file::{Checksum, map_private};
+use crate::model::Model;
+
+const MAGIC: &[u8; 8] = b"SPRATSES";
+
+/// Changes whenever a cache of before would not be one of now: its layout, or any bit of the arithmetic that fills it.
+const VERSION: u32 = 1;
+
+const HEADER_BYTES: usize = 72;
+
+/// Where a cache may begin, so that its pages can be mapped.
+pub(super) const ALIGN: usize = 16 * 1024;
+
+/// The fixed part of the file.
+pub(super) struct Header {
+    pub fingerprint: u64,
+    pub head_bytes: u64,
+    pub cache_start: u64,
+    pub file_bytes: u64,
+    pub head_sum: u64,
+    pub cache_sum: u64,
+}
+
+impl Header {
+    pub const BYTES: u64 = HEADER_BYTES as u64;
+
+    /// Where the cache of a file with such a head begins.
+    pub fn cache_start(head_bytes: usize) -> usize {
+        (HEADER_BYTES + head_bytes).next_multiple_of(ALIGN)
+    }
+
+    pub fn to_bytes(&self) -> [u8; HEADER_BYTES] {
+        let mut bytes = [0; HEADER_BYTES];
+        bytes[..8].copy_from_slice(MAGIC);
+        bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
+        let numbers =
+            [self.fingerprint, self.head_bytes, self.cache_start, self.file_bytes, self.head_sum, self.cache_sum];
+        for (place, number) in bytes[16..64].chunks_exact_mut(8).zip(numbers) {
+            place.copy_from_slice(&number.to_le_bytes());
+        }
+        let sum = Checksum::of(&bytes[..64]);
+        bytes[64..].copy_from_slice(&sum.to_le_bytes());
+        bytes
+    }
+
+    fn parse(bytes: &[u8]) -> Result<Self, SavedFault> {
+        if !bytes.starts_with(MAGIC) {
+            return Err(SavedFault::NotASession);
+        }
+        let Some(header) = bytes.first_chunk::<HEADER_BYTES>() else {
+            return Err(SavedFault::Truncated { found: bytes.len() as u64, expected: HEADER_BYTES as u64 });
+        };
+        let version = u32::from_le_bytes([header[8], header[9], header[10], header[11]]);
+        if version != VERSION {
+            return Err(SavedFault::Version { found: version, supported: VERSION });
+        }
+        let number = |at: usize| {
+            let bytes = header[at..].first_chunk::<8>().expect("numbers lie inside the header");
+            u64::from_le_bytes(*bytes)
+        };
+        if number(64) != Checksum::of(&header[..64]) {
+            return Err(SavedFault::Damaged { part: "header" });
+        }
+        Ok(Self {
+            fingerprint: number(16),
+            head_bytes: number(24),
+            cache_start: number(32),
+            file_bytes: number(40),
+            head_sum: number(48),
+            cache_sum: number(56),
+        })
+    }
+}
+
+/// A saved session that was read as far as its transcript. It can be taken up by the model it was made with
+/// ([`super::Session::restore`]), and its transcript by any.
+#[derive(Debug)]
+pub struct SavedSession {
+    pub(super) path: PathBuf,
+    pub(super) map: MmapMut,
+    pub(super) cache_start: usize,
+    pub(super) conversation: Conversation,
+    pub(super) tokens: Vec<u32>,
+    /// What the context was made to hold.
+    pub(super) positions: usize,
+    pub(super) format: KvFormat,
+    cache_sum: u64,
+    fingerprint: u64,
+}
+
+impl SavedSession {
+    /// Maps the file and checks everything but the cache.
+    ///
+    /// # Errors
+    /// [`Error::Open`], or [`Error::Saved`] with what is wrong with it.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
+        let path = path.as_ref().to_owned();
+        let map = map_private(&path)?;
+        Self::parse(&path, map).map_err(|fault| Error::Saved { path, fault })
+    }
+
+    fn parse(path: &Path, map: MmapMut) -> Result<Self, SavedFault> {
+        let header = Header::parse(&map)?;
+        let found = map.len() as u64;
+        if header.file_bytes != found {
+            return Err(SavedFault::Truncated { found, expected: header.file_bytes });
+        }
+        let damaged = SavedFault::Damaged { part: "header" };
+        let head_end = usize::try_from(header.head_bytes).ok().and_then(|len| len.checked_add(HEADER_BYTES));
+        let cache_start = usize::try_from(header.cache_start).ok().filter(|&start| start <= map.len());
+        let (Some(head_end), Some(cache_start)) = (head_end, cache_start) else { return Err(damaged) };
+        if head_end > cache_start || !cache_start.is_multiple_of(ALIGN) {
+            return Err(damaged);
+        }
+        let head = &map[HEADER_BYTES..head_end];
+        if Checksum::of(head) != header.head_sum {
+            return Err(SavedFault::Damaged { part: "transcript" });
+        }
+        let head: Json = serde_json::from_slice(head).map_err(|_| SavedFault::Damaged { part: "transcript" })?;
+        let (conversation, tokens, positions, format) =
+            parse_head(&head).ok_or(SavedFault::Damaged { part: "transcript" })?;
+        let (cache_sum, fingerprint) = (header.cache_sum, header.fingerprint);
+        Ok(Self {
+            path: path.to_owned(),
+            map,
+            cache_start,
+            conversation,
+            tokens,
+            positions,
+            format,
+            cache_sum,
+            fingerprint,
+        })
+    }
+
+    /// The messages, instructions first.
+    pub fn transcript(&self) -> &[Message] {
+        &self.conversation.messages
+    }
+
+    /// Whether it was made with this very model file.
+    pub fn is_of(&self, model: &Model) -> bool {
+        self.fingerprint == model.fingerprint()
+    }
+
+    /// Compares the cache with its checksum.
+    pub(super) fn check_cache(&self) -> Result<(), SavedFault> {
+        let sum = Checksum::of(&self.map[self.cache_start..]);
+        if sum == self.cache_sum { Ok(()) } else { Err(SavedFault::Damaged { part: "cache" }) }
+    }
+}
+
+/// Everything but the cache.
+pub(super) fn head(conversation: &Conversation, tokens: &[u32], positions: usize, format: KvFormat) -> Vec<u8> {
+    let messages: Vec<Json> = conversation.messages.iter().map(message_to_json).collect();
+    let tool = |tool: &Tool| json!({"name": tool.name, "description": tool.description, "parameters": tool.parameters});
+    let tools: Vec<Json> = conversation.tools.iter().map(tool).collect();
+    let Conversation { left_out, random, .. } = conversation;
+    let head = json!({
+        "messages": messages,
+        "tools": tools,
+        "left_out": left_out,
+        "random": random,
+        "cache_type": format!("{format:?}"),
+        "positions": positions,
+        "tokens": tokens,
+    });
+    head.to_string().into_bytes()
+}
+
+fn parse_head(head: &Json) -> Option<(Conversation, Vec<u32>, usize, KvFormat)> {
+    let format = text(head, "cache_type")?;
+    let formats = [KvFormat::F16, KvFormat::Q8_0, KvFormat::Q4_0];
+    let format = formats.into_iter().find(|known| format!("{known:?}") == format)?;
+    let list = |name: &str| head.get(name)?.as_array();
+    let tool = |tool: &Json| {
+        Some(Tool {
+            name: text(tool, "name")?,
+            description: text(tool, "description")?,
+            parameters: tool.get("parameters")?.clone(),
+        })
+    };
+    let conversation = Conversation {
+        messages: list("messages")?.iter().map(message_from_json).collect::<Option<_>>()?,
+        tools: list("tools")?.iter().map(tool).collect::<Option<_>>()?,
+        left_out: usize::try_from(head.get("left_out")?.as_u64()?).ok()?,
+        random: head.get("random")?.as_u64()?,
+    };
+    let token = |token: &Json| u32::try_from(token.as_u64()?).ok();
+    let positions = usize::try_from(head.get("positions")?.as_u64()?).ok()?;
+    Some((conversation, list("tokens")?.iter().map(token).collect::<Option<_>>()?, positions, format))
+}
+
+fn text(object: &Json, key: &str) -> Option<String> {
+    object.get(key)?.as_str().map(str::to_owned)
+}
+
+fn message_to_json(message: &Message) -> Json {
+    let mut object = Map::new();
+    object.insert("role".into(), message.role.as_str().into());
+    object.insert("content".into(), message.content.clone().into());
+    let optional =
+        [("reasoning", &message.reasoning), ("name", &message.name), ("tool_call_id", &message.tool_call_id)];
+    for (key, value) in optional {
+        if let Some(value) = value {
+            object.insert(key.into(), value.clone().into());
+        }
+    }
+    if !message.tool_calls.is_empty() {
+        let call = |call: &ToolCall| json!({"id": call.id, "name": call.name, "arguments": call.arguments});
+        object.insert("tool_calls".into(), message.tool_calls.iter().map(call).collect());
+    }
+    object.into()
+}
+
+fn message_from_json(object: &Json) -> Option<Message> {
+    let role = match object.get("role")?.as_str()? {
+        "system" => Role::System,
+        "user" => Role::User,
+        "assistant" => Role::Assistant,
+        "tool" => Role::Tool,
+        _ => return None,
+    };
+    let call = |call: &Json| {
+        Some(ToolCall { id: text(call, "id"), name: text(call, "name")?, arguments: call.get("arguments")?.clone() })
+    };
+    let calls = object.get("tool_calls").and_then(Json::as_array).map_or(&[][..], Vec::as_slice);
+    Some(Message {
+        reasoning: text(object, "reasoning"),
+        tool_calls: calls.iter().map(call).collect::<Option<_>>()?,
+        name: text(object, "name"),
+        tool_call_id: text(object, "tool_call_id"),
+        ..Message::new(role, text(object, "content")?)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_comes_back_as_it_was() {
+        let call = ToolCall { id: None, name: "clock".into(), arguments: json!({"zone": ["a", 1.5, null]}) };
+        let answer = Message {
+            reasoning: Some("hm".into()),
+            tool_calls: vec![call.clone(), ToolCall { id: Some("7".into()), ..call }],
+            ..Message::new(Role::Assistant, "")
+        };
+        let result = Message { tool_call_id: Some("7".into()), ..Message::tool_result("clock", "noon \u{1f55b}\0") };
+        let conversation = Conversation {
+            messages: vec![Message::new(Role::System, "s"), Message::new(Role::User, "u\n\""), answer, result],
+            tools: vec![Tool {
+                name: "clock".into(),
+                description: "tells".into(),
+                parameters: json!({"type": "object"}),
+            }],
+            left_out: 3,
+            random: u64::MAX,
+        };
+        let tokens = vec![0, 1, u32::MAX];
+        let parsed = serde_json::from_slice(&head(&conversation, &tokens, 9, KvFormat::Q8_0)).expect("JSON");
+        assert_eq!(parse_head(&parsed), Some((conversation, tokens, 9, KvFormat::Q8_0)));
+    }
+}
