@@ -140,8 +140,10 @@ impl Model {
             Buffer::Attended => t * u64::from(self.n_heads * self.value_dim),
             // A pass that wants fewer tokens in its last layer may be sliced there alone.
             Buffer::Partials => {
-                let rows =
-                    |tokens: u32| u64::from(attention::slices(pass.first + pass.tokens - tokens, tokens) * tokens);
+                let rows = |tokens: u32| match attention::slices(pass.first + pass.tokens - tokens, tokens) {
+                    1 => 0,
+                    slices => u64::from(slices * tokens),
+                };
                 let rows = rows(pass.tokens).max(if pass.wanted == 0 { 0 } else { rows(pass.wanted) });
                 rows * u64::from(self.n_heads * (2 + self.value_dim))
             }

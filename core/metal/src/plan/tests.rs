@@ -122,3 +122,21 @@ fn nothing_wanted_ends_with_the_last_keys() {
     let (list, _) = llama.pass(&Pass { tokens: 7, first: 3, wanted: 0, top_k: None });
     assert_eq!(list.last().map(|dispatch| dispatch.kernel.stem), Some("cache"));
 }
+
+#[test]
+fn all_that_is_not_the_file_or_the_cache_is_small() {
+    let llama = model(LLAMA_1B, Format::Q4_0, Format::Q4_0, Format::Q6_K);
+    let bytes = |pass: &Pass| -> u64 {
+        use Buffer::{Angles, Attended, Hidden, Logits, Partials, Qkv, Residual, Tokens, TopIndices, TopValues};
+        [Tokens, Angles, Residual, Qkv, Attended, Partials, Hidden, Logits]
+            .into_iter()
+            .chain([false, true].into_iter().flat_map(|turn| [TopValues(turn), TopIndices(turn)]))
+            .map(|buffer| llama.buffer_bytes(buffer, pass).expect("a buffer of a pass"))
+            .sum()
+    };
+    // 0.5 MB of it logits; the hidden values of 512 tokens are 16.8 MB.
+    assert!(bytes(&one_token(4095)) < 800_000, "{}", bytes(&one_token(4095)));
+    let prompt = Pass { tokens: 512, first: 0, wanted: 1, top_k: Some(40) };
+    assert!(bytes(&prompt) < 33_000_000, "{}", bytes(&prompt));
+    assert_eq!(llama.buffer_bytes(Buffer::Weights, &prompt), None);
+}
