@@ -9,3 +9,22 @@ mod heads;
 mod models;
 mod products;
 mod weights;
+mod whole;
+
+// Small model files and the plain forward pass over them. They belong to the integration tests, which build on the engine, and
+// this crate may not.
+#[allow(dead_code, reason = "other tests use the rest")]
+#[path = "../../../../tests/src/experts.rs"]
+mod experts;
+#[allow(dead_code, reason = "other tests use the rest")]
+#[path = "../../../../tests/src/families.rs"]
+mod families;
+#[allow(dead_code, reason = "other tests use the rest")]
+#[path = "../../../../tests/src/recurrent.rs"]
+mod recurrent;
+#[allow(dead_code, reason = "other tests use the rest")]
+#[path = "../../../../tests/src/reference.rs"]
+mod reference;
+#[allow(dead_code, reason = "other tests use the rest")]
+#[path = "../../../../tests/src/small.rs"]
+mod small;
