@@ -177,7 +177,7 @@ pub(crate) fn read256(format: Format, b: &[u8]) -> Block256 {
 /// Reads one block of a format with a grid.
 fn on_grid<const F: usize>(b: &[u8]) -> Block256 {
     let format = const { Format::ALL[F] };
-    let halves = [0, 1].map(|half| grids::half::<F>(b, half));
+    let halves = [grids::half::<F, 0>(b), grids::half::<F, 1>(b)];
     let scale = grids::scales(format, b);
     Block256 {
         q: std::array::from_fn(|i| halves[i / 128][i % 128 / 8].to_le_bytes()[i % 8] as i8),

@@ -147,70 +147,77 @@ pub(crate) fn scales(format: Format, b: &[u8]) -> [i8; 16] {
 /// The 128 integers of one half of a block, eight a word, lowest byte first. Not inlined: seven formats times all the places
 /// that unpack would be a tenth of a megabyte.
 #[inline(never)]
-pub(crate) fn half<const F: usize>(b: &[u8], half: usize) -> [u64; 16] {
-    let words = |word: &dyn Fn(usize) -> u64| std::array::from_fn(|i| word(16 * half + i));
+pub(crate) fn half<const F: usize, const HALF: usize>(b: &[u8]) -> [u64; 16] {
     match const { Format::ALL[F] } {
         // For every 32 values: 4 points, then 4 times 7 bits of signs below the scale.
         Format::IQ2_XXS => {
             let b: &[u8; 66] = block(b);
-            words(&|i| {
-                let at = 2 + i / 4 * 8;
-                signed(IQ2_XXS[usize::from(b[at + i % 4])], even(word32(&b[at + 4..]), i % 4))
-            })
+            words::<HALF>(|g, i| signed(IQ2_XXS[usize::from(b[2 + 8 * g + i])], even(word32(&b[6 + 8 * g..]), i)))
         }
         // 9 bits of a point and 7 of signs.
         Format::IQ2_XS => {
             let b: &[u8; 74] = block(b);
-            words(&|i| {
-                let word = usize::from(word16(&b[2 + 2 * i..]));
+            words::<HALF>(|g, i| {
+                let word = usize::from(word16(&b[2 + 8 * g + 2 * i..]));
                 signed(IQ2_XS[word % 512], EVEN_SIGNS[word / 512])
             })
         }
         // 32 bytes of points, 32 of signs, 8 with the 2 high bits of points.
         Format::IQ2_S => {
             let b: &[u8; 82] = block(b);
-            words(&|i| {
-                let high = usize::from(b[66 + i / 4] >> (2 * (i % 4)) & 3);
-                signed(IQ2_S[usize::from(b[2 + i]) | high << 8], SIGNS[usize::from(b[34 + i])])
+            words::<HALF>(|g, i| {
+                let high = usize::from(b[66 + g] >> (2 * i) & 3);
+                signed(IQ2_S[usize::from(b[2 + 4 * g + i]) | high << 8], SIGNS[usize::from(b[34 + 4 * g + i])])
             })
         }
         // 64 bytes of points, then signs and scales as in IQ2_XXS.
         Format::IQ3_XXS => {
             let b: &[u8; 98] = block(b);
-            words(&|i| {
-                let [low, high] = [0, 1].map(|j| IQ3_XXS[usize::from(b[2 + 2 * i + j])]);
-                signed(u64::from(low) | u64::from(high) << 32, even(word32(&b[66 + i / 4 * 4..]), i % 4))
+            words::<HALF>(|g, i| {
+                let [low, high] = [0, 1].map(|j| IQ3_XXS[usize::from(b[2 + 8 * g + 2 * i + j])]);
+                signed(u64::from(low) | u64::from(high) << 32, even(word32(&b[66 + 4 * g..]), i))
             })
         }
         // 64 bytes of points, 8 with their high bits, 32 of signs.
         Format::IQ3_S => {
             let b: &[u8; 110] = block(b);
-            words(&|i| {
+            words::<HALF>(|g, i| {
                 let [low, high] = [2 * i, 2 * i + 1].map(|j| {
-                    let ninth = usize::from(b[66 + i / 4] >> (j % 8) & 1);
-                    IQ3_S[usize::from(b[2 + j]) | ninth << 8]
+                    let ninth = usize::from(b[66 + g] >> j & 1);
+                    IQ3_S[usize::from(b[2 + 8 * g + j]) | ninth << 8]
                 });
-                signed(u64::from(low) | u64::from(high) << 32, SIGNS[usize::from(b[74 + i])])
+                signed(u64::from(low) | u64::from(high) << 32, SIGNS[usize::from(b[74 + 4 * g + i])])
             })
         }
         // 32 bytes of points; for every 32 values 4 times 3 high bits, the scale, and which way all values lie off the grid.
         Format::IQ1_S => {
             let b: &[u8; 50] = block(b);
-            words(&|i| {
-                let high = usize::from(word16(&b[34 + i / 4 * 2..]));
-                beside(usize::from(b[2 + i]) | (high >> (3 * (i % 4)) & 7) << 8, high >> 15)
+            words::<HALF>(|g, i| {
+                let high = usize::from(word16(&b[34 + 2 * g..]));
+                beside(usize::from(b[2 + 4 * g + i]) | (high >> (3 * i) & 7) << 8, high >> 15)
             })
         }
         // The same with 4 bits a point.
         Format::IQ1_M => {
             let b: &[u8; 56] = block(b);
-            words(&|i| {
-                let high = usize::from(b[32 + i / 2] >> (4 * (i % 2)));
-                beside(usize::from(b[i]) | (high & 7) << 8, high >> 3 & 1)
+            words::<HALF>(|g, i| {
+                let high = usize::from(b[32 + 2 * g + i / 2] >> (4 * (i % 2)));
+                beside(usize::from(b[4 * g + i]) | (high & 7) << 8, high >> 3 & 1)
             })
         }
         format => panic!("{format:?} has no grid"),
     }
+}
+
+/// The words of one half, each from which 32 values of the block and which 8 of these it holds. In fours, because the compiler
+/// unrolls four and not sixteen, and i is a constant then.
+#[inline(always)]
+fn words<const HALF: usize>(word: impl Fn(usize, usize) -> u64) -> [u64; 16] {
+    let mut words = [0; 16];
+    for (g, four) in words.as_chunks_mut::<4>().0.iter_mut().enumerate() {
+        *four = std::array::from_fn(|i| word(4 * HALF + g, i));
+    }
+    words
 }
 
 /// A block of known size, which the compiler then tests once and not at every read.

@@ -228,8 +228,8 @@ pub(crate) unsafe fn units<const F: usize>(rows: &Rows, at: usize, mut each: imp
             _ => {
                 let blocks = blocks::<F>(rows, at);
                 let flip = _mm256_set1_epi8(-128);
-                for half in 0..2 {
-                    let words = blocks.map(|b| grids::half::<F>(b, half));
+                let halves = [blocks.map(grids::half::<F, 0>), blocks.map(grids::half::<F, 1>)];
+                for (half, words) in halves.iter().enumerate() {
                     let words = words.each_ref().map(|row| row.as_ptr().cast());
                     for part in 0..8 {
                         let v = transpose(&words, part * 16);

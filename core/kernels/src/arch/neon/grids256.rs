@@ -15,7 +15,7 @@ impl<const F: usize, const N: usize> Block256<N> for OnGrid<F> {
 
     #[inline(always)]
     fn weights<const HALF: usize>(b: &[u8; N]) -> [int8x16_t; 8] {
-        let words = grids::half::<F>(b, HALF);
+        let words = grids::half::<F, HALF>(b);
         [0, 2, 4, 6, 8, 10, 12, 14].map(|at| words2(&words, at))
     }
 
