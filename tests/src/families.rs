@@ -261,6 +261,15 @@ pub static FAMILIES: &[Family] = &[
         ..QWEN2
     },
     Family {
+        name: "falcon",
+        architecture: "falcon",
+        kv_heads: 2,
+        rotary: 64,
+        norms: &["attn_norm", "attn_norm_2"],
+        bias: "",
+        ..PHI2
+    },
+    Family {
         name: "gptneox",
         architecture: "gptneox",
         norms: BEFORE,

@@ -221,7 +221,7 @@ impl<'a> Reference<'a> {
         if self.contents.tensor(&name("ffn_gate_inp.weight")).is_some() {
             return self.experts(x, layer);
         }
-        let gelu_families = ["gemma2", "gemma3", "phi2", "gptneox", "gpt2"];
+        let gelu_families = ["gemma2", "gemma3", "phi2", "falcon", "gptneox", "gpt2"];
         let f = if gelu_families.contains(&self.architecture) { gelu } else { silu };
         let (up, width) = (self.linear(x, &name("ffn_up")), self.size("feed_forward_length"));
         let gated = self.contents.tensor(&name("ffn_gate.weight")).is_some();
@@ -250,7 +250,10 @@ impl<'a> Reference<'a> {
         for layer in 0..self.size("block_count") {
             let name = |part: &str| format!("blk.{layer}.{part}");
             let input = self.normed(&x, &name("attn_norm"));
-            let attended = self.attention(&input, layer);
+            // Falcon may norm what attention reads apart from what the feed-forward part reads.
+            let second = self.contents.tensor(&name("attn_norm_2.weight")).is_some();
+            let read = if second { self.normed(&x, &name("attn_norm_2")) } else { input.clone() };
+            let attended = self.attention(&read, layer);
             // In some families this norms the stream, for the feed-forward part.
             let early = ["gpt-oss", "qwen35"].contains(&self.architecture);
             let post = name("post_attention_norm");
@@ -259,7 +262,7 @@ impl<'a> Reference<'a> {
             // Both parts read the same stream: through one norm, or through two.
             let beside = match self.architecture {
                 "gptneox" => Some(self.normed(&x, &name("ffn_norm"))),
-                "phi2" | "stablelm" | "cohere2" if !own_norm => Some(input),
+                "phi2" | "falcon" | "stablelm" | "cohere2" if !own_norm => Some(input),
                 _ => None,
             };
             add(&mut x, &attended, residual);
