@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll, Wake, Waker};
 
 use sprat::{
-    ContextOptions, Error, Event, GenerationOptions, Input, Model, Reply, SamplerOptions, Session, SessionOptions,
-    StopReason,
+    Conditions, ContextOptions, Error, Event, GenerationOptions, Input, Model, Pace, Reply, SamplerOptions, Session,
+    SessionOptions, StopReason, governor,
 };
 use sprat_gguf::TensorKind;
 use sprat_tests::small::Small;
@@ -186,4 +186,17 @@ fn a_stream_can_be_polled_without_a_runtime() {
         }
     }
     assert_eq!(text, expected);
+}
+
+#[test]
+fn a_turn_in_the_background_is_slowed_down_and_says_the_same() {
+    let prompt = "a prompt of more tokens than a slow pass may have, which are thirty-two";
+    let expected = respond(&session(256), prompt, 5);
+    // For the whole process, so for the tests beside this one: they are slower meanwhile, and nothing else.
+    governor().set(Conditions { background: true, ..Conditions::default() });
+    let reply = respond(&session(256), prompt, 5);
+    governor().set(Conditions::default());
+    assert!(reply.prompt_tokens > 32);
+    assert_eq!((reply.restraint.slowest, reply.restraint.paused_ms), (Pace::Slow, 0));
+    assert_eq!(reply.text, expected.text);
 }

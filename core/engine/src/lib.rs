@@ -6,6 +6,7 @@
 mod backend;
 mod config;
 mod file;
+mod governor;
 mod model;
 mod session;
 mod weights;
@@ -20,6 +21,7 @@ pub use backend::cpu::default_workers;
 pub use config::Config;
 pub use error::Error;
 pub use file::{MappedFile, Source, process_anonymous_bytes};
+pub use governor::{Conditions, Governor, MemoryPressure, Pace, Restraint, Thermal, governor};
 pub use model::{Context, ContextOptions, Info, Model, OpenOptions, Probe, TemplateChoice};
 pub use sampler::SamplerOptions;
 pub use session::{

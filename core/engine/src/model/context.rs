@@ -1,6 +1,6 @@
 //! One sequence of tokens in a model: its KV cache, and the memory that computing takes.
 
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 
 use sprat_kernels::{Isa, KvFormat};
@@ -9,6 +9,7 @@ use super::{Model, transformer};
 use crate::backend::cpu::{Buffers, Charge, KvCache, MAX_BATCH, Pass, Pool, Shared, Work, Worker, default_workers};
 use crate::config::Rope;
 use crate::error::Error;
+use crate::governor::{Restraint, governor};
 
 /// Logits held at once when all are asked for: 32 MB of f32.
 const MAX_LOGITS: usize = 8 << 20;
@@ -39,6 +40,7 @@ pub struct Context {
     max_positions: usize,
     cache: KvCache,
     ropes: Vec<Rope>,
+    restraint: Restraint,
     scratch: Option<Scratch>, // none until the first pass, and after `release_scratch`
 }
 
@@ -90,7 +92,18 @@ impl Context {
         let ropes = model.weights.ropes(&model.config, max_positions, &model.file);
         let cache = KvCache::new(options.kv_format, &model.config.layers, model.ledger.clone())?;
         let options = options.clone();
-        Ok(Self { model, isa, options, threads, batch, max_positions, cache, ropes, scratch: None })
+        Ok(Self {
+            model,
+            isa,
+            options,
+            threads,
+            batch,
+            max_positions,
+            cache,
+            ropes,
+            restraint: Restraint::default(),
+            scratch: None,
+        })
     }
 
     /// The model it runs.
@@ -157,6 +170,11 @@ impl Context {
         Ok(scratch.logits.as_mut_slice())
     }
 
+    /// What the governor did to the passes since it was last asked.
+    pub fn take_restraint(&mut self) -> Restraint {
+        std::mem::take(&mut self.restraint)
+    }
+
     /// The cache as it is now, sharing its pages: cheap.
     pub fn snapshot(&self) -> KvCache {
         self.cache.clone()
@@ -195,7 +213,8 @@ impl Context {
     /// Appends `tokens` and returns the logits after the last, `[vocabulary]`. On an error the context is as before.
     pub fn feed(&mut self, tokens: &[u32], stop: &AtomicBool) -> Result<&mut [f32], Error> {
         self.transaction(tokens, |context| {
-            let batch = context.batch;
+            // A pace that changes meanwhile counts from the next feed on; workers follow at once.
+            let batch = governor().pace().batch(context.batch);
             let mut rest = tokens;
             if context.model.config.state_len > 0 && tokens.len() > 1 {
                 let (before, last) = tokens.split_at(tokens.len() - 1);
@@ -290,7 +309,8 @@ impl Context {
             logits,
         };
         let work = if tokens.len() == 1 { Work::Token } else { Work::Batch };
-        Pool::global().run(work, self.threads, stop, &|team| {
+        let pace = governor().admit(&mut self.restraint, || stop.load(Ordering::Relaxed));
+        Pool::global().run(work, pace.workers(self.threads), stop, &|team| {
             // Each worker takes its own place, so the lock is free; a poisoned one holds only scratch.
             let mut local = pass.buffers.locals[team.index].lock().unwrap_or_else(PoisonError::into_inner);
             // An error here is the pool's own: `run` reports it.

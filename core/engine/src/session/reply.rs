@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::chat::{CallFault, Message, Role, ToolCall};
+use crate::governor::Restraint;
 
 /// Why a reply ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +43,8 @@ pub struct Reply {
     pub first_token_ms: f64,
     /// Tokens per second after the first.
     pub tokens_per_s: f64,
+    /// How far heat, battery, background or memory held the turn back.
+    pub restraint: Restraint,
     /// Memory at the end of the turn.
     pub memory: Memory,
 }

@@ -41,7 +41,8 @@ impl Turn {
         } else {
             drop(before);
         }
-        let result = result.map(|reply| Reply { memory: engine.memory(), ..reply });
+        let restraint = engine.context.take_restraint();
+        let result = result.map(|reply| Reply { restraint, memory: engine.memory(), ..reply });
         let Self { inner, mut conversation, queue, guard, .. } = self;
         inner.finish(Some(engine), |state| {
             state.partial = partial;

@@ -193,6 +193,7 @@ impl<'a, 'b> Writer<'a, 'b> {
             messages_left_out: self.conversation.left_out,
             first_token_ms: (first - self.start).as_secs_f64() * 1e3,
             tokens_per_s: after_first / first.elapsed().as_secs_f64().max(1e-9),
+            restraint: Default::default(),
             memory: Memory::default(),
         }
     }
