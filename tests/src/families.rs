@@ -36,6 +36,10 @@ pub struct Family {
     pub experts: Option<Experts>,
     /// Whether each query head has a sink.
     pub sinks: bool,
+    /// Layers with narrow heads and a window, size of those heads, and how many last layers have no keys and values.
+    pub windows: Option<Windows>,
+    /// Size of the input that each layer has of its own.
+    pub per_layer: usize,
     /// Whether positions are embedded.
     pub positions: bool,
     /// Rotary factors for short and long contexts.
@@ -79,6 +83,17 @@ pub struct Experts {
     pub choice_bias: bool,
 }
 
+/// Layers of two kinds.
+#[derive(Clone, Copy, Debug)]
+pub struct Windows {
+    /// Which have a window.
+    pub pattern: &'static [bool],
+    /// Size of a head of those.
+    pub head_dim: usize,
+    /// How many of the last layers use the keys and values of earlier ones.
+    pub shared_kv: usize,
+}
+
 /// A metadata value.
 #[derive(Clone, Copy, Debug)]
 pub enum Key {
@@ -115,6 +130,8 @@ const LLAMA: Family = Family {
     feed_forward: FeedForward::Gated,
     experts: None,
     sinks: false,
+    windows: None,
+    per_layer: 0,
     positions: false,
     long_rope: false,
     keys: &[],
@@ -352,6 +369,27 @@ pub static FAMILIES: &[Family] = &[
         ],
         ..LLAMA
     },
+    Family {
+        name: "gemma4",
+        architecture: "gemma4",
+        layers: 4,
+        head_dim: 128,
+        rotary: 128,
+        head_norm: Some(HeadNorm::Shared),
+        windows: Some(Windows { pattern: &[true, false, true, false], head_dim: 64, shared_kv: 2 }),
+        per_layer: 256,
+        keys: &[
+            ("attention.sliding_window", Key::Count(16)),
+            ("attention.key_length_swa", Key::Count(64)),
+            ("attention.value_length_swa", Key::Count(64)),
+            ("attention.shared_kv_layers", Key::Count(2)),
+            ("rope.dimension_count_swa", Key::Count(64)),
+            ("rope.freq_base_swa", Key::Number(500.0)),
+            ("embedding_length_per_layer_input", Key::Count(256)),
+            ("final_logit_softcapping", Key::Number(6.0)),
+        ],
+        ..GEMMA2
+    },
     Family { name: "gpt2", architecture: "gpt2", tied: true, norms: BEFORE, bias: "foud", positions: true, ..PHI2 },
 ];
 
@@ -359,6 +397,16 @@ impl Family {
     /// What tokens meet in, in one layer.
     pub fn mixer(&self, layer: usize) -> char {
         char::from(self.mixers.as_bytes()[layer % self.mixers.len()])
+    }
+
+    /// Size of a head in one layer.
+    pub fn head_dim(&self, layer: usize) -> usize {
+        self.windows.filter(|windows| windows.pattern[layer]).map_or(self.head_dim, |windows| windows.head_dim)
+    }
+
+    /// Whether a layer has keys and values of its own.
+    pub fn has_kv(&self, layer: usize) -> bool {
+        self.windows.is_none_or(|windows| layer + windows.shared_kv < self.layers)
     }
 
     /// A count among its keys.

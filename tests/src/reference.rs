@@ -1,13 +1,20 @@
 //! A plain f32 forward pass that reads like the papers: the oracle for the engine's stages on small files.
 //! No cache, no quantized activations, no threads: every position is computed from all positions before it.
 
+use std::cell::RefCell;
+
 use sprat_gguf::Contents;
 use sprat_kernels::{Format, Isa};
+
+/// `[tokens][heads][head_dim]`.
+type Heads = Vec<Vec<Vec<f32>>>;
 
 /// A model as plain f32 matrices.
 pub struct Reference<'a> {
     pub(crate) contents: &'a Contents,
     bytes: &'a [u8],
+    /// Keys and values of the last layer without and with a window that had its own.
+    kept: RefCell<[(Heads, Heads); 2]>,
     pub(crate) architecture: &'a str,
 }
 
@@ -15,7 +22,7 @@ impl<'a> Reference<'a> {
     /// Over the bytes of a GGUF file of one of the families in `families.rs`.
     pub fn new(contents: &'a Contents, bytes: &'a [u8]) -> Self {
         let architecture = contents.str("general.architecture").expect("a string").expect("present");
-        Self { contents, bytes, architecture }
+        Self { contents, bytes, kept: RefCell::default(), architecture }
     }
 
     pub(crate) fn number(&self, key: &str) -> Option<u64> {
@@ -79,6 +86,10 @@ impl<'a> Reference<'a> {
 
     /// Whether a layer sees a window only.
     fn windowed(&self, layer: usize) -> bool {
+        let pattern = self.contents.array(&format!("{}.attention.sliding_window_pattern", self.architecture));
+        if let Some(pattern) = pattern.expect("a list") {
+            return pattern.bools(self.bytes).nth(layer).expect("one for each layer");
+        }
         let period = match self.architecture {
             "gemma2" | "gpt-oss" => 2,
             "gemma3" => 6,
@@ -98,14 +109,15 @@ impl<'a> Reference<'a> {
             _ => {}
         }
         let number = |key: &str, default: f32| f64::from(self.float(key).unwrap_or(default));
-        let own = window && self.architecture == "gemma3";
+        let own = window && matches!(self.architecture, "gemma3" | "gemma4");
         let base = number(if own { "rope.freq_base_swa" } else { "rope.freq_base" }, 10000.0);
         let stretched = !(window && matches!(self.architecture, "gemma3" | "olmo2"));
         let factor = if stretched { number("rope.scaling.factor", 1.0) } else { 1.0 };
         let context = self.size("context_length") as u64;
         let trained = self.number("rope.scaling.original_context_length").unwrap_or(context);
         let divisors = if context > trained { "rope_factors_long.weight" } else { "rope_factors_short.weight" };
-        let divisors = self.vector(divisors).unwrap_or(vec![1.0; dims / 2]);
+        let freqs = self.vector("rope_freqs.weight").filter(|_| !own);
+        let divisors = freqs.or(self.vector(divisors)).unwrap_or(vec![1.0; dims / 2]);
         let plain = |i: usize| base.powf(-2.0 * i as f64 / dims as f64) / f64::from(divisors[i]);
         let mut magnitude = number("rope.scaling.attn_factor", 1.0);
         let kind = self.contents.str(&format!("{}.rope.scaling.type", self.architecture)).expect("a string");
@@ -134,7 +146,8 @@ impl<'a> Reference<'a> {
         }
         let weight = weight.filter(|_| !whole);
         let late = self.architecture == "hunyuan-dense";
-        let dims = self.number("rope.dimension_count").map_or(head_dim, |n| n as usize);
+        let narrow = self.number("rope.dimension_count_swa").filter(|_| self.windowed(layer));
+        let dims = narrow.or(self.number("rope.dimension_count")).map_or(head_dim, |n| n as usize);
         let frequencies = self.frequencies(layer, dims);
         // Neighbours turn together, or values half a head apart.
         let neighbours = ["llama", "mistral3", "granite", "smollm3", "cohere2"].contains(&self.architecture);
@@ -158,8 +171,10 @@ impl<'a> Reference<'a> {
     /// Output of attention for every position.
     fn attention(&self, x: &[Vec<f32>], layer: usize) -> Vec<Vec<f32>> {
         let heads = self.size("attention.head_count");
-        let head_dim =
-            self.number("attention.key_length").map_or(self.size("embedding_length") / heads, |n| n as usize);
+        let windowed = self.windowed(layer);
+        let narrow = self.number("attention.key_length_swa").filter(|_| windowed);
+        let head_dim = narrow.or(self.number("attention.key_length"));
+        let head_dim = head_dim.map_or(self.size("embedding_length") / heads, |n| n as usize);
         let name = |part: &str| format!("blk.{layer}.{part}");
         if self.contents.tensor(&name("attn_output.weight")).is_none() {
             return self.recurrent(x, layer);
@@ -171,9 +186,9 @@ impl<'a> Reference<'a> {
             let part = |from: usize, to: usize| fused.iter().map(|row| row[from..to].to_vec()).collect::<Vec<_>>();
             [part(0, k), part(k, v), part(v, fused[0].len())]
         } else {
-            ["attn_q", "attn_k", "attn_v"].map(|part| self.linear(x, &name(part)))
+            let has = |part: &str| self.contents.tensor(&name(&format!("{part}.weight"))).is_some();
+            ["attn_q", "attn_k", "attn_v"].map(|part| if has(part) { self.linear(x, &name(part)) } else { Vec::new() })
         };
-        let kv_heads = k[0].len() / head_dim;
         // Twice as wide: each head's gate stands behind its query.
         let gated = q[0].len() == 2 * heads * head_dim;
         let halves = |half: usize| -> Vec<Vec<f32>> {
@@ -182,8 +197,16 @@ impl<'a> Reference<'a> {
         };
         let (q, gates) = if gated { (halves(0), Some(halves(1))) } else { (q, None) };
         let mut q = self.heads(q, layer, "attn_q_norm", head_dim);
-        let k = self.heads(k, layer, "attn_k_norm", head_dim);
-        let v: Vec<Vec<&[f32]>> = v.iter().map(|row| row.chunks(head_dim).collect()).collect();
+        let (k, v) = if k.is_empty() {
+            self.kept.borrow()[usize::from(windowed)].clone()
+        } else {
+            let k = self.heads(k, layer, "attn_k_norm", head_dim);
+            let head = |v: &[f32]| if self.is_gemma4() { self.norm(v, &vec![1.0; v.len()], None) } else { v.to_vec() };
+            let v: Heads = v.iter().map(|row| row.chunks(head_dim).map(head).collect()).collect();
+            self.kept.borrow_mut()[usize::from(windowed)] = (k.clone(), v.clone());
+            (k, v)
+        };
+        let kv_heads = k[0].len();
         if let Some(temperature) = self.float("attention.temperature_scale") {
             let step = self.size("rope.scaling.original_context_length");
             for (i, heads) in q.iter_mut().enumerate() {
@@ -191,9 +214,10 @@ impl<'a> Reference<'a> {
                 heads.iter_mut().flatten().for_each(|q| *q *= factor);
             }
         }
-        let scale = self.float("attention.scale").unwrap_or(1.0 / (head_dim as f32).sqrt());
+        let scale = if self.is_gemma4() { 1.0 } else { 1.0 / (head_dim as f32).sqrt() };
+        let scale = self.float("attention.scale").unwrap_or(scale);
         let cap = self.float("attn_logit_softcapping");
-        let window = self.number("attention.sliding_window").filter(|_| self.windowed(layer));
+        let window = self.number("attention.sliding_window").filter(|_| windowed);
         let sinks = self.vector(&name("attn_sinks.weight"));
         let attended = |i: usize| {
             let first = window.map_or(0, |window| (i + 1).saturating_sub(window as usize));
@@ -221,7 +245,7 @@ impl<'a> Reference<'a> {
         if self.contents.tensor(&name("ffn_gate_inp.weight")).is_some() {
             return self.experts(x, layer);
         }
-        let gelu_families = ["gemma2", "gemma3", "phi2", "falcon", "gptneox", "gpt2"];
+        let gelu_families = ["gemma2", "gemma3", "gemma4", "phi2", "falcon", "gptneox", "gpt2"];
         let f = if gelu_families.contains(&self.architecture) { gelu } else { silu };
         let (up, width) = (self.linear(x, &name("ffn_up")), self.size("feed_forward_length"));
         let gated = self.contents.tensor(&name("ffn_gate.weight")).is_some();
@@ -236,6 +260,27 @@ impl<'a> Reference<'a> {
         self.linear(&hidden, &name("ffn_down"))
     }
 
+    fn is_gemma4(&self) -> bool {
+        self.architecture == "gemma4"
+    }
+
+    /// What each layer gets for each token beside the stream, `[tokens][layers][size]`.
+    fn per_layer_inputs(&self, tokens: &[u32], x: &[Vec<f32>]) -> Option<Heads> {
+        let own = self.tensor("per_layer_token_embd.weight")?;
+        let size = self.size("embedding_length_per_layer_input");
+        let projected = self.linear(x, "per_layer_model_proj");
+        let norm = self.vector("per_layer_proj_norm.weight").expect("present");
+        let layer = |(projected, own): (&[f32], &[f32])| {
+            let normed = self.norm(&scaled(projected, 1.0 / (x[0].len() as f32).sqrt()), &norm, None);
+            let both = normed.iter().zip(own).map(|(p, own)| (p + own * (size as f32).sqrt()) / 2f32.sqrt());
+            both.collect::<Vec<f32>>()
+        };
+        let token = |(row, id): (&Vec<f32>, &u32)| {
+            row.chunks(size).zip(own[*id as usize].chunks(size)).map(layer).collect::<Vec<_>>()
+        };
+        Some(projected.iter().zip(tokens).map(token).collect())
+    }
+
     /// Logits of every position, `[tokens][vocabulary]`.
     pub fn logits(&self, tokens: &[u32]) -> Vec<Vec<f32>> {
         let embedding = self.tensor("token_embd.weight").expect("present");
@@ -246,6 +291,7 @@ impl<'a> Reference<'a> {
         if let Some(positions) = self.tensor("position_embd.weight") {
             add(&mut x, &positions, 1.0);
         }
+        let inputs = self.per_layer_inputs(tokens, &x);
         let residual = self.float("residual_scale").unwrap_or(1.0);
         for layer in 0..self.size("block_count") {
             let name = |part: &str| format!("blk.{layer}.{part}");
@@ -270,6 +316,18 @@ impl<'a> Reference<'a> {
             let input = beside.unwrap_or_else(|| self.normed(&x, &norm));
             let made = self.normed(&self.feed_forward(&input, layer), &name("post_ffw_norm"));
             add(&mut x, &made, residual);
+            if let Some(inputs) = &inputs {
+                let gates = self.linear(&x, &name("inp_gate"));
+                let gated = |(gate, input): (&Vec<f32>, &Vec<Vec<f32>>)| {
+                    gate.iter().zip(&input[layer]).map(|(g, input)| gelu(*g) * input).collect()
+                };
+                let gated: Vec<Vec<f32>> = gates.iter().zip(inputs).map(gated).collect();
+                let made = self.normed(&self.linear(&gated, &name("proj")), &name("post_norm"));
+                add(&mut x, &made, 1.0);
+            }
+            if let Some(scale) = self.vector(&name("layer_output_scale.weight")) {
+                x.iter_mut().flatten().for_each(|x| *x *= scale[0]);
+            }
         }
         let last = if self.contents.tensor("output_norm.weight").is_some() { "output_norm" } else { "token_embd_norm" };
         let x = self.normed(&x, last);

@@ -80,6 +80,9 @@ impl Small {
         }
         let norm = if layer_norm.is_some() { "" } else { "rms_" };
         writer.f32(&key(&format!("attention.layer_norm_{norm}epsilon")), 1e-5);
+        if let Some(windows) = self.family.windows {
+            writer.bools(&key("attention.sliding_window_pattern"), windows.pattern);
+        }
         // Layers without attention say so by having no key heads, but for those of a delta net.
         if self.family.mixers.contains(['c', 'm']) {
             let heads = |layer| if self.family.mixer(layer) == 'a' { kv_heads as u32 } else { 0 };
@@ -174,8 +177,8 @@ impl File {
     }
 
     fn matrices(&mut self) {
-        let Family { kv_heads, head_dim, tied, fused, feed_forward, positions, experts, .. } = *self.small.family;
-        let (q, kv) = (HEADS * head_dim, kv_heads * head_dim);
+        let family = self.small.family;
+        let Family { kv_heads, tied, fused, feed_forward, positions, experts, per_layer, .. } = *family;
         self.matrix("token_embd.weight".into(), VOCABULARY, DIM, 4.0);
         if positions {
             self.matrix("position_embd.weight".into(), CONTEXT, DIM, 2.0);
@@ -183,22 +186,33 @@ impl File {
         if !tied {
             self.matrix("output.weight".into(), VOCABULARY, DIM, 2.5);
         }
+        if per_layer > 0 {
+            let all = per_layer * self.small.layers;
+            self.matrix("per_layer_token_embd.weight".into(), VOCABULARY, all, 1.0);
+            self.matrix("per_layer_model_proj.weight".into(), all, DIM, 16.0);
+        }
         for i in 0..self.small.layers {
-            match self.small.family.mixer(i) {
+            let (q, kv) = (HEADS * family.head_dim(i), kv_heads * family.head_dim(i));
+            match family.mixer(i) {
                 'a' => {
-                    let gated = self.small.family.mixers.contains('d');
+                    let gated = family.mixers.contains('d');
                     let q_rows = if gated { 2 * q } else { q };
                     let projections: &[_] = if fused {
                         &[("attn_qkv", q + 2 * kv, 1.5)]
                     } else {
                         &[("attn_q", q_rows, 1.5), ("attn_k", kv, 1.5), ("attn_v", kv, 1.0)]
                     };
-                    for &(name, rows, gain) in projections {
+                    let own = |&&(name, _, _): &&(&str, usize, f32)| family.has_kv(i) || name == "attn_q";
+                    for &(name, rows, gain) in projections.iter().filter(own) {
                         self.matrix(format!("blk.{i}.{name}.weight"), rows, DIM, gain);
                     }
                     self.matrix(format!("blk.{i}.attn_output.weight"), DIM, q, 1.0);
                 }
                 mixer => self.recurrent(i, mixer),
+            }
+            if per_layer > 0 {
+                self.matrix(format!("blk.{i}.inp_gate.weight"), per_layer, DIM, 1.0);
+                self.matrix(format!("blk.{i}.proj.weight"), DIM, per_layer, 1.0);
             }
             match experts.filter(|experts| i >= experts.dense_layers) {
                 Some(experts) => self.experts(i, experts),
@@ -273,9 +287,11 @@ impl File {
                 }
             }
             let attends = self.small.family.mixer(i) == 'a';
+            let head_dim = self.small.family.head_dim(i);
             for (name, heads) in [("attn_q_norm", HEADS), ("attn_k_norm", kv_heads)] {
                 let name = format!("blk.{i}.{name}.weight");
-                match head_norm.filter(|_| attends) {
+                let there = attends && (name.contains("attn_q") || self.small.family.has_kv(i));
+                match head_norm.filter(|_| there) {
                     None => {}
                     Some(HeadNorm::Shared) => self.values(name, &[head_dim], 1.4),
                     Some(HeadNorm::Each) => self.values(name, &[heads, head_dim], 1.4),
@@ -286,8 +302,18 @@ impl File {
         for i in (0..self.small.layers).filter(|_| self.small.family.sinks) {
             self.values(format!("blk.{i}.attn_sinks.weight"), &[HEADS], 1.0);
         }
+        if self.small.family.per_layer > 0 {
+            self.values("per_layer_proj_norm.weight".into(), &[self.small.family.per_layer], 1.0);
+            for i in 0..self.small.layers {
+                self.norm(format!("blk.{i}.post_norm"), false);
+                self.values(format!("blk.{i}.layer_output_scale.weight"), &[1], 0.8);
+            }
+        }
         if bias.contains('h') {
             self.values("output.bias".into(), &[VOCABULARY], 0.0);
+        }
+        if self.small.family.windows.is_some() {
+            self.values("rope_freqs.weight".into(), &[rotary / 2], 2.0);
         }
         if long_rope {
             self.values("rope_factors_short.weight".into(), &[rotary / 2], 1.3);

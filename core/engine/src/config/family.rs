@@ -4,7 +4,7 @@ use sprat_kernels::{Activation, Pairing};
 
 use super::experts::{ExpertsSpec, Routing};
 use super::recurrent::RecurrentKind;
-use super::spec::{Block, Cap, Factor, NormKind, NormNames, Rotation, Sizes, Spec, WindowRope, Windows};
+use super::spec::{Block, Cap, Factor, NormKind, NormNames, Rotation, SharedKv, Sizes, Spec, WindowRope, Windows};
 use crate::error::Error;
 
 /// Norms before each block, rotated neighbours, SiLU: what most families share.
@@ -21,6 +21,8 @@ const LLAMA: Spec = Spec {
     activation: Activation::Silu,
     clamped_gate: false,
     recurrent: None,
+    value_norm: false,
+    shared_kv: None,
     gated_attention: false,
     experts: ExpertsSpec::USUAL,
     embedding_scale: Factor::ONE,
@@ -91,7 +93,7 @@ const FEED_FORWARD_AFTER_POST_ATTENTION: NormNames =
 
 /// Every second layer sees a window, of the width that the file states.
 const EVERY_SECOND: Windows =
-    Windows { period: 2, default_width: None, rope: WindowRope::Same, only_with_layers: None };
+    Windows { period: 2, default_width: None, rope: WindowRope::Same, listed: false, only_with_layers: None };
 
 /// Every family, in the order in which error messages list them.
 static FAMILIES: &[Spec] = &[
@@ -129,6 +131,16 @@ static FAMILIES: &[Spec] = &[
         logit_cap: Cap::Key { key: "final_logit_softcapping", default: None },
         ..GEMMA
     },
+    Spec {
+        name: "gemma4",
+        norms: NormNames::AROUND,
+        windows: Some(Windows { listed: true, rope: WindowRope::OwnBase, ..EVERY_SECOND }),
+        value_norm: true,
+        shared_kv: Some(SharedKv::ByKey),
+        attention_scale: Factor::ONE,
+        logit_cap: Cap::Key { key: "final_logit_softcapping", default: None },
+        ..GEMMA
+    },
     Spec { name: "phi2", ..FALCON },
     Spec { name: "phi3", ..QWEN2 },
     Spec { name: "chatglm", ..LLAMA },
@@ -155,6 +167,7 @@ static FAMILIES: &[Spec] = &[
             rope: WindowRope::Alone,
             default_width: Some(4096),
             only_with_layers: Some(64),
+            listed: false,
         }),
         ..QWEN2
     },

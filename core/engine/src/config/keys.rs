@@ -75,6 +75,14 @@ impl<'a> Keys<'a> {
         Ok(Some(counts))
     }
 
+    /// A switch for each of `layers` layers, where the file has such a list.
+    pub fn switches(&self, key: &str, layers: usize) -> Result<Option<Vec<bool>>, Error> {
+        let Some(array) = self.contents.array(&self.full(key))? else { return Ok(None) };
+        let switches: Vec<bool> = array.bools(self.file).collect();
+        self.require(key, switches.len(), switches.len() == layers, "not one for each layer")?;
+        Ok(Some(switches))
+    }
+
     pub fn bool_or(&self, key: &str, default: bool) -> Result<bool, Error> {
         Ok(self.contents.bool(&self.full(key))?.unwrap_or(default))
     }
@@ -151,6 +159,6 @@ impl<'a> Keys<'a> {
             }
         };
         let magnitude = self.positive_or("rope.scaling.attn_factor", 1.0)?;
-        Ok(RopeConfig { dims, base, scaling, original_context, magnitude })
+        Ok(RopeConfig { dims, base, scaling, original_context, magnitude, factors: true })
     }
 }

@@ -4,7 +4,7 @@ use super::keys::Keys;
 use super::limits;
 use super::recurrent::RecurrentConfig;
 use super::rope::{RopeConfig, Scaling};
-use super::spec::{Rotation, Spec, WindowRope, Windows};
+use super::spec::{Rotation, SharedKv, Spec, WindowRope, Windows};
 use crate::error::Error;
 
 /// One layer's dimensions.
@@ -22,11 +22,20 @@ pub struct LayerConfig {
     pub window: Option<usize>,
     /// Index into [`Config::ropes`](super::Config::ropes); none where positions are not rotated.
     pub rope: Option<usize>,
+    /// Width of the feed-forward part that every token goes through.
+    pub feed_forward: usize,
+    /// The layer whose keys and values it uses; none where it has its own.
+    pub kv_of: Option<usize>,
     /// What stands for attention in a recurrent layer.
     pub recurrent: Option<RecurrentConfig>,
 }
 
 impl LayerConfig {
+    /// Whether it has keys and values of its own.
+    pub fn has_kv(&self) -> bool {
+        self.n_kv_heads > 0 && self.kv_of.is_none()
+    }
+
     /// Query heads that share a key head.
     pub fn group(&self) -> usize {
         self.n_heads.checked_div(self.n_kv_heads).unwrap_or(0)
@@ -63,7 +72,23 @@ pub fn plan(
         ropes.extend(window_rope(&windows, keys, &ropes[0])?);
     }
     let of_windows = ropes.len() - 1;
+    let listed = windows.filter(|(windows, _)| windows.listed).map(|_| {
+        let size = |key, of_others, limit| keys.dimension_or(key, of_others, limit);
+        let head_dim = size("attention.key_length_swa", layer.head_dim, limits::HEAD_DIM)?;
+        let value_dim = size("attention.value_length_swa", layer.value_dim, limits::HEAD_DIM)?;
+        for (key, value) in [("attention.key_length_swa", head_dim), ("attention.value_length_swa", value_dim)] {
+            keys.require(key, value, value.is_multiple_of(8), "head sizes are multiples of 8")?;
+        }
+        let key = "attention.sliding_window_pattern";
+        let pattern = keys.switches(key, n_layers)?.ok_or_else(|| keys.missing(key))?;
+        Ok::<_, Error>((pattern, LayerConfig { head_dim, value_dim, ..layer.clone() }))
+    });
+    let listed = listed.transpose()?;
     let layers = (0..n_layers).map(|index| {
+        if let (Some((pattern, narrow)), Some((_, width))) = (&listed, windows) {
+            let of_window = LayerConfig { window: Some(width), rope: Some(of_windows), ..narrow.clone() };
+            return if pattern[index] { of_window } else { layer.clone() };
+        }
         let left_out = matches!(spec.rotation, Rotation::Except { period } if index % period == period - 1);
         let (window, rope) = match windows {
             Some((windows, width)) if index % windows.period != windows.period - 1 => (Some(width), Some(of_windows)),
@@ -81,8 +106,35 @@ fn window_rope(windows: &Windows, keys: &Keys<'_>, rope: &RopeConfig) -> Result<
     Ok(match windows.rope {
         WindowRope::Same | WindowRope::Alone => None,
         WindowRope::Plain => Some(plain),
-        WindowRope::OwnBase => Some(RopeConfig { base: keys.rope_base("rope.freq_base_swa")?, ..plain }),
+        WindowRope::OwnBase => {
+            let dims = keys.dimension_or("rope.dimension_count_swa", rope.dims, limits::HEAD_DIM)?;
+            keys.require("rope.dimension_count_swa", dims, dims.is_multiple_of(2), "values rotate in pairs")?;
+            Some(RopeConfig { base: keys.rope_base("rope.freq_base_swa")?, dims, factors: false, ..plain })
+        }
     })
+}
+
+/// Lets the last layers use the keys and values of earlier ones, where the family says so.
+pub fn share_kv(spec: &Spec, keys: &Keys<'_>, layers: &mut [LayerConfig]) -> Result<(), Error> {
+    let own = match spec.shared_kv {
+        None => layers.len(),
+        Some(SharedKv::ByKey) => {
+            let key = "attention.shared_kv_layers";
+            layers.len() - keys.count(key, layers.len())?.unwrap_or(0)
+        }
+    };
+    for index in own..layers.len() {
+        let is_windowed = layers[index].window.is_some();
+        let of = layers[..own].iter().rposition(|layer| layer.window.is_some() == is_windowed);
+        let LayerConfig { head_dim, value_dim, n_kv_heads, .. } = layers[index];
+        let fits = |of: usize| {
+            let other = &layers[of];
+            (other.head_dim, other.value_dim, other.n_kv_heads) == (head_dim, value_dim, n_kv_heads)
+        };
+        keys.require("attention.shared_kv_layers", layers.len() - own, of.is_some_and(fits), "no layer fits")?;
+        layers[index].kv_of = of;
+    }
+    Ok(())
 }
 
 /// Turns the layers that the family says are recurrent into such, lays out their states and returns the floats of all.

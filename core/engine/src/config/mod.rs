@@ -40,10 +40,10 @@ pub struct Config {
     pub spec: &'static Spec,
     /// Width of the residual stream.
     pub dim: usize,
-    /// Width of the feed-forward part, where a layer has one that all tokens go through.
-    pub feed_forward: usize,
-    /// The mixture of experts that takes its place or stands beside it.
+    /// The mixture of experts that takes the place of the feed-forward part or stands beside it.
     pub experts: Option<ExpertsConfig>,
+    /// Size of the input that each layer has of its own for each token; 0 for none.
+    pub per_layer_input: usize,
     /// Size of the vocabulary: rows of the embedding.
     pub vocabulary: usize,
     /// Positions the model was made for.
@@ -101,10 +101,17 @@ impl Config {
 
         let dim = keys.dimension("embedding_length", limits::DIM)?;
         let n_layers = keys.dimension("block_count", limits::LAYERS)?;
-        let feed_forward = keys.optional("feed_forward_length", limits::FEED_FORWARD)?;
-        let experts = ExpertsConfig::read(spec, &keys, feed_forward)?;
-        let feed_forward = feed_forward.or(experts.as_ref().map(|experts| experts.feed_forward));
-        let feed_forward = feed_forward.ok_or_else(|| keys.missing("feed_forward_length"))?;
+        let widths = keys.count_per_layer("feed_forward_length", n_layers, limits::FEED_FORWARD)?;
+        let width = widths.as_ref().and_then(|widths| widths.first().copied());
+        let experts = ExpertsConfig::read(spec, &keys, width)?;
+        let widths = match (widths, &experts) {
+            (Some(widths), _) => widths,
+            (None, Some(experts)) => vec![experts.feed_forward; n_layers],
+            (None, None) => return Err(keys.missing("feed_forward_length")),
+        };
+        for &width in &widths {
+            keys.require("feed_forward_length", width, width > 0, "outside the accepted range")?;
+        }
         let context_length = keys.dimension("context_length", limits::CONTEXT)?;
         let n_heads = keys.dimension("attention.head_count", limits::HEADS)?;
         let kv_heads = keys.count_per_layer("attention.head_count_kv", n_layers, limits::HEADS)?;
@@ -124,19 +131,31 @@ impl Config {
         let norm_eps = keys.f32(eps_key)?.ok_or_else(|| keys.missing(eps_key))?;
         keys.require(eps_key, norm_eps, (0.0..1.0).contains(&norm_eps), "not in 0..1")?;
 
-        let layer =
-            LayerConfig { n_heads, n_kv_heads: 0, head_dim, value_dim, window: None, rope: Some(0), recurrent: None };
+        let layer = LayerConfig {
+            n_heads,
+            n_kv_heads: 0,
+            head_dim,
+            value_dim,
+            window: None,
+            rope: Some(0),
+            feed_forward: 0,
+            kv_of: None,
+            recurrent: None,
+        };
         let rope = keys.rope(head_dim, context_length)?;
         let temperature = keys.temperature(spec.temperature, rope.original_context)?;
         let (mut layers, ropes) = layers::plan(spec, &keys, &layer, n_layers, rope)?;
-        layers.iter_mut().zip(&kv_heads).for_each(|(layer, &n)| layer.n_kv_heads = n);
+        for ((layer, &n_kv_heads), &feed_forward) in layers.iter_mut().zip(&kv_heads).zip(&widths) {
+            (layer.n_kv_heads, layer.feed_forward) = (n_kv_heads, feed_forward);
+        }
+        layers::share_kv(spec, &keys, &mut layers)?;
         let state_len = layers::make_recurrent(spec, &keys, dim, &mut layers)?;
         let sizes = Sizes { dim, layers: n_layers, n_heads, head_dim };
         Ok(Self {
             spec,
             dim,
-            feed_forward,
             experts,
+            per_layer_input: keys.count("embedding_length_per_layer_input", limits::DIM)?.unwrap_or(0),
             vocabulary,
             context_length,
             norm_eps,
@@ -159,7 +178,7 @@ impl Config {
     /// Bytes of the KV cache for each position.
     pub fn kv_bytes_per_position(&self, format: KvFormat) -> usize {
         let words = |l: &LayerConfig| l.n_kv_heads * (format.row_len(l.head_dim) + format.row_len(l.value_dim));
-        self.layers.iter().map(|layer| 2 * words(layer)).sum()
+        self.layers.iter().filter(|layer| layer.has_kv()).map(|layer| 2 * words(layer)).sum()
     }
 }
 

@@ -36,6 +36,8 @@ pub struct RopeConfig {
     pub original_context: usize,
     /// Factor on cos and sin besides YaRN's own.
     pub magnitude: f64,
+    /// Whether the file's divisors of the frequencies are meant for it.
+    pub factors: bool,
 }
 
 /// Frequencies ready for use.
@@ -105,6 +107,7 @@ mod tests {
             scaling: Scaling::Linear { factor: 1.0 },
             original_context: 4096,
             magnitude: 1.0,
+            factors: true,
         };
         let rope = Rope::new(&config, None);
         for (f, expected) in rope.frequencies.iter().zip([1.0, 0.1, 0.01, 0.001]) {
@@ -123,6 +126,7 @@ mod tests {
             scaling: Scaling::Linear { factor: 4.0 },
             original_context: 4096,
             magnitude: 1.0,
+            factors: true,
         };
         let rope = Rope::new(&config, Some(&[2.0, 1.0]));
         assert!((rope.frequencies[0] - 0.125).abs() < 1e-15 && (rope.frequencies[1] - 0.0025).abs() < 1e-15);
@@ -131,7 +135,8 @@ mod tests {
     #[test]
     fn yarn_keeps_fast_pairs_and_divides_slow_ones() {
         let scaling = Scaling::Yarn { factor: 4.0, beta_fast: 32.0, beta_slow: 1.0, log_multiplier: 0.0 };
-        let config = RopeConfig { dims: 128, base: 10000.0, scaling, original_context: 4096, magnitude: 1.0 };
+        let config =
+            RopeConfig { dims: 128, base: 10000.0, scaling, original_context: 4096, magnitude: 1.0, factors: true };
         let rope = Rope::new(&config, None);
         assert_eq!(rope.frequencies[0], 1.0);
         let slowest = math::pow(10000.0, -63.0 / 64.0);

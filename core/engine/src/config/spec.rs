@@ -33,6 +33,10 @@ pub struct Spec {
     pub clamped_gate: bool,
     /// What layers without attention do, in families that have some.
     pub recurrent: Option<RecurrentKind>,
+    /// Whether values are normed, without weights, head by head.
+    pub value_norm: bool,
+    /// Whether the last layers use the keys and values of earlier ones.
+    pub shared_kv: Option<SharedKv>,
     /// Whether queries bring a gate for the output of attention, each head's behind it in `attn_q`.
     pub gated_attention: bool,
     /// How experts are chosen and weighted, in files that have some.
@@ -143,8 +147,18 @@ pub struct Windows {
     pub default_width: Option<usize>,
     /// What sets the rotary embedding of these layers apart.
     pub rope: WindowRope,
+    /// Whether `attention.sliding_window_pattern` lists the layers instead, and their heads have sizes of their own.
+    pub listed: bool,
     /// Number of layers of the only size of the family that has windows.
     pub only_with_layers: Option<usize>,
+}
+
+/// Which layers have no keys and values of their own: they use those of the last layer of their kind, with a window or
+/// without, that has some.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SharedKv {
+    /// The last `attention.shared_kv_layers`.
+    ByKey,
 }
 
 /// How layers with a window rotate, compared with those without.

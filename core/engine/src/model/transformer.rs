@@ -6,6 +6,7 @@ use crate::error::Error;
 /// One worker's way through a forward pass. Every worker runs this and meets the others at the end of each stage.
 pub fn run(worker: &mut Worker<'_>) -> Result<(), Error> {
     worker.embed()?;
+    worker.per_layer_inputs()?;
     let layers = worker.layers();
     for layer in 0..layers {
         worker.ask_ahead(layer);
@@ -21,6 +22,7 @@ pub fn run(worker: &mut Worker<'_>) -> Result<(), Error> {
         worker.attention_out(layer)?;
         worker.feed_forward_in(layer)?;
         worker.feed_forward_out(layer)?;
+        worker.per_layer(layer)?;
     }
     worker.logits()
 }

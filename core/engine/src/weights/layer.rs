@@ -3,6 +3,7 @@
 use super::experts::Experts;
 use super::find::Tensors;
 use super::norm::{HeadNorm, Norm};
+use super::per_layer::PerLayer;
 use super::recurrent::{Convolution, Scan};
 use super::tensor::{Linear, Matrix, Vector};
 use crate::config::{Block, Config, LayerConfig, RecurrentKind};
@@ -27,6 +28,10 @@ pub struct Layer {
     pub experts: Option<Experts>,
     /// On what the feed-forward part puts out, `[dim]`.
     pub feed_forward_post_norm: Option<Norm>,
+    /// What it does with an input of its own.
+    pub per_layer: Option<PerLayer>,
+    /// Factor on the stream behind it, `[1]`.
+    pub output_scale: Option<Vector>,
 }
 
 /// Tensors of the part in which tokens meet.
@@ -47,10 +52,10 @@ pub struct Attention {
     pub q: Linear,
     /// Whether there is a gate.
     pub gated: bool,
-    /// Keys, `[n_kv_heads * head_dim, dim]`.
-    pub k: Linear,
-    /// Values, `[n_kv_heads * value_dim, dim]`.
-    pub v: Linear,
+    /// Keys, `[n_kv_heads * head_dim, dim]`; none where it uses those of another layer.
+    pub k: Option<Linear>,
+    /// Values, `[n_kv_heads * value_dim, dim]`; those of the keys again where the file has none.
+    pub v: Option<Linear>,
     /// Norm of the queries.
     pub q_norm: Option<HeadNorm>,
     /// Norm of the keys.
@@ -85,7 +90,7 @@ impl Layer {
         let second = Some("attn_norm_2").filter(|part| parallel && tensors.has(&name(part)));
         let experts = config.experts.as_ref().filter(|experts| index >= experts.first_layer);
         let feed_forward = match experts {
-            None => Some(FeedForward::find(tensors, &name, "", config.feed_forward, dim)?),
+            None => Some(FeedForward::find(tensors, &name, "", layer.feed_forward, dim)?),
             // The width of the part beside the experts is what its tensors show.
             Some(_) => match tensors.rows(&name("ffn_up_shexp")) {
                 Some(width) => Some(FeedForward::find(tensors, &name, "_shexp", width, dim)?),
@@ -102,6 +107,8 @@ impl Layer {
             feed_forward,
             experts,
             feed_forward_post_norm: norm(names.after_feed_forward)?,
+            per_layer: PerLayer::find(tensors, &name, config)?,
+            output_scale: tensors.optional_vector(&name("layer_output_scale.weight"), 1)?,
         })
     }
 }
@@ -126,7 +133,7 @@ impl Mixer {
     /// Its projections of the stream.
     pub fn inputs(&self) -> Vec<&Linear> {
         match self {
-            Self::Attention(layer) => vec![&layer.q, &layer.k, &layer.v],
+            Self::Attention(layer) => [&layer.q].into_iter().chain(&layer.k).chain(&layer.v).collect(),
             Self::Convolution(layer) => vec![&layer.input_gate, &layer.output_gate, &layer.input],
             Self::Scan(layer) => [&layer.convolved, &layer.gate, &layer.step].into_iter().chain(&layer.beta).collect(),
         }
@@ -159,13 +166,18 @@ impl Attention {
         let (dim, gated) = (config.dim, config.spec.gated_attention);
         let (q, k) = (layer.n_heads * layer.head_dim * (1 + usize::from(gated)), layer.n_kv_heads * layer.head_dim);
         let v = layer.n_kv_heads * layer.value_dim;
-        let [q, k, v] = match tensors.optional_linear(&name("attn_qkv"), q + k + v, dim)? {
-            Some(fused) => [fused.part(0..q), fused.part(q..q + k), fused.part(q + k..q + k + v)],
-            None => [
-                tensors.linear(&name("attn_q"), q, dim)?,
-                tensors.linear(&name("attn_k"), k, dim)?,
-                tensors.linear(&name("attn_v"), v, dim)?,
-            ],
+        let (q, k, v) = match tensors.optional_linear(&name("attn_qkv"), q + k + v, dim)? {
+            Some(fused) => (fused.part(0..q), Some(fused.part(q..q + k)), Some(fused.part(q + k..q + k + v))),
+            None if !layer.has_kv() => (tensors.linear(&name("attn_q"), q, dim)?, None, None),
+            None => {
+                let keys = tensors.linear(&name("attn_k"), k, dim)?;
+                let values = match tensors.optional_linear(&name("attn_v"), v, dim)? {
+                    None if config.spec.value_norm && k == v => keys.clone(),
+                    None => return Err(Error::MissingTensor { name: name("attn_v.weight") }),
+                    Some(values) => values,
+                };
+                (tensors.linear(&name("attn_q"), q, dim)?, Some(keys), Some(values))
+            }
         };
         Ok(Self {
             q,
@@ -186,7 +198,8 @@ impl Layer {
         let mixer = self.mixer.inputs().into_iter().chain([self.mixer.out()]);
         let feed_forward = self.feed_forward.iter().flat_map(FeedForward::linears);
         let router = self.experts.iter().map(|experts| &experts.router);
-        mixer.chain(feed_forward).chain(router).map(|linear| &linear.matrix)
+        let per_layer = self.per_layer.iter().flat_map(|layer| [&layer.gate, &layer.out]);
+        mixer.chain(feed_forward).chain(router).chain(per_layer).map(|linear| &linear.matrix)
     }
 }
 

@@ -4,6 +4,7 @@ mod experts;
 mod find;
 mod layer;
 mod norm;
+mod per_layer;
 mod recurrent;
 mod tensor;
 
@@ -12,6 +13,7 @@ use sprat_gguf::Contents;
 pub use experts::Experts;
 pub use layer::{Attention, FeedForward, Layer, Mixer};
 pub use norm::{HeadNorm, Norm};
+pub use per_layer::PerLayerInputs;
 pub use recurrent::{Convolution, Scan};
 pub use tensor::{Linear, Matrix, Vector};
 
@@ -29,6 +31,8 @@ pub struct Weights {
     pub position_embedding: Option<Matrix>,
     /// The layers.
     pub layers: Vec<Layer>,
+    /// What makes the inputs that each layer has of its own.
+    pub per_layer: Option<PerLayerInputs>,
     /// Last norm, `[dim]`.
     pub output_norm: Norm,
     /// The head, `[vocabulary, dim]`; the embedding again where the file ties them.
@@ -58,6 +62,7 @@ impl Weights {
             embedding,
             position_embedding: tensors.optional_matrix("position_embd.weight", config.context_length, config.dim)?,
             layers,
+            per_layer: PerLayerInputs::find(&tensors, config)?,
             // LFM2 has it under another name.
             output_norm: match tensors.norm("output_norm", config.dim) {
                 Err(Error::MissingTensor { .. }) if tensors.has("token_embd_norm") => {
@@ -78,7 +83,7 @@ impl Weights {
             // Contexts are padded to this before they are compared, as where these files come from (llama.cpp).
             let long = positions.checked_next_multiple_of(256).is_none_or(|padded| padded > rope.original_context);
             let by_length = self.short_and_long.as_ref().map(|pair| &pair[usize::from(long)]);
-            let factors = self.rope_factors.as_ref().or(by_length);
+            let factors = self.rope_factors.as_ref().or(by_length).filter(|_| rope.factors);
             Rope::new(rope, factors.map(|f| f.get(file)))
         };
         config.ropes.iter().map(rope).collect()
@@ -86,7 +91,8 @@ impl Weights {
 
     /// Every matrix that each token passes through, the head included.
     pub fn matrices(&self) -> impl Iterator<Item = &Matrix> {
-        self.layers.iter().flat_map(Layer::matrices).chain([&self.output.matrix])
+        let inputs = self.per_layer.iter().map(|inputs| &inputs.projection.matrix);
+        self.layers.iter().flat_map(Layer::matrices).chain(inputs).chain([&self.output.matrix])
     }
 
     /// Bytes of weights that one token reads.

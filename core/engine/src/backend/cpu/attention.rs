@@ -66,7 +66,7 @@ impl Worker<'_> {
         let group = dims.group();
         let start = (head * buffers.rows + self.rows.start) * group * dims.head_dim;
         self.local.ranges[..group].fill(seen);
-        let memory = &cache.pages(index)[page];
+        let memory = &cache.pages(dims.kv_of.unwrap_or(index))[page];
         // SAFETY: this worker has the item in its chunk; queries and cache come from the stage before.
         let (mut state, q, kv) = unsafe {
             let state = buffers.partials.state(page * dims.n_heads + head * group, group, dims.value_dim);
@@ -114,7 +114,7 @@ impl Worker<'_> {
             for (row, ranges) in rows.clone().zip(ranges.chunks_exact_mut(group)) {
                 ranges.fill(visible(page, Self::first_seen(dims, position(row)), position(row)));
             }
-            let memory = &cache.pages(index)[page];
+            let memory = &cache.pages(dims.kv_of.unwrap_or(index))[page];
             // SAFETY: queries and cache come from the stage before.
             let (q, kv) = unsafe {
                 let q = buffers.q.get(start..start + queries * dims.head_dim);

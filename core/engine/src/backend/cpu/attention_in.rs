@@ -29,7 +29,8 @@ impl Worker<'_> {
 
     fn heads(&mut self, index: usize, layer: &Attention, dims: &LayerConfig) -> Result<(), Error> {
         let gates = if layer.gated { dims.n_heads } else { 0 };
-        let heads = dims.n_heads + 2 * dims.n_kv_heads + gates;
+        let own = if dims.has_kv() { dims.n_kv_heads } else { 0 };
+        let heads = dims.n_heads + 2 * own + gates;
         let head_bytes = layer.q.matrix.row_bytes() * dims.head_dim;
         let size = if self.single() { (CHUNK_BYTES / head_bytes).max(1) } else { 1 };
         while let Some(chunk) = self.team.chunk(heads, size) {
@@ -137,7 +138,7 @@ impl Pass<'_> {
         if config.spec.qk_norm_after_rope {
             apply_norm(values);
         }
-        let page = &cache.pages(index)[position / PAGE];
+        let page = |layer: usize| &cache.pages(layer)[position / PAGE];
         // SAFETY: only the caller has this head of this token, and `KvCache::reserve` made sure that no fork shares the page.
         unsafe {
             match head.part {
@@ -153,12 +154,25 @@ impl Pass<'_> {
                     let place = row * dims.mixed_width() + head.index * size;
                     buffers.gates.get_mut(place..place + size).copy_from_slice(values);
                 }
-                Part::Key => isa.store_kv(page.format, values, page.key_mut(head.index, position % PAGE, dims)),
-                Part::Value => isa.store_kv(page.format, values, page.value_mut(head.index, position % PAGE, dims)),
+                Part::Key => {
+                    let page = page(index);
+                    isa.store_kv(page.format, values, page.key_mut(head.index, position % PAGE, dims));
+                }
+                Part::Value => {
+                    if config.spec.value_norm {
+                        isa.rms_norm(values, None, config.norm_eps, spare);
+                        values.copy_from_slice(spare);
+                    }
+                    let page = page(index);
+                    isa.store_kv(page.format, values, page.value_mut(head.index, position % PAGE, dims));
+                }
             }
         }
     }
 }
+
+/// Why keys and values are there.
+const OWN: &str = "only layers with their own have such items";
 
 /// Which of the projections.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -195,8 +209,8 @@ impl Head {
     fn parts<'a>(&self, layer: &'a Attention, dims: &LayerConfig) -> (&'a Linear, Option<&'a HeadNorm>, usize) {
         match self.part {
             Part::Query => (&layer.q, layer.q_norm.as_ref(), dims.head_dim),
-            Part::Key => (&layer.k, layer.k_norm.as_ref(), dims.head_dim),
-            Part::Value => (&layer.v, None, dims.value_dim),
+            Part::Key => (layer.k.as_ref().expect(OWN), layer.k_norm.as_ref(), dims.head_dim),
+            Part::Value => (layer.v.as_ref().expect(OWN), None, dims.value_dim),
             Part::Gate => (&layer.q, None, dims.value_dim),
         }
     }

@@ -242,6 +242,10 @@ pub struct Buffers {
     pub hidden: ActivationSet,
     /// Of layers with experts.
     pub mixture: Option<Mixture>,
+    /// Inputs that layers have of their own, `[rows, layers, per_layer_input]`.
+    pub per_layer: Shared<f32>,
+    /// One layer's, gated.
+    pub per_layer_gated: ActivationSet,
     /// Cos and sin of each token and rotary embedding, `[rope][rows, pairs]`.
     pub angles: Vec<(Shared<f32>, Shared<f32>)>,
     /// Partial attention of a single token.
@@ -301,6 +305,9 @@ impl Buffers {
         let input = input.and(Kinds::of(feed_forward().filter_map(|l| l.gate.as_ref())));
         let input =
             input.and(Kinds::of(experts().flat_map(|l| [&l.router, &l.gate, &l.up].into_iter().chain(&l.shared_gate))));
+        let per_layer = || layers.iter().filter_map(|l| l.per_layer.as_ref());
+        let input = input.and(Kinds::of(per_layer().map(|l| &l.gate)));
+        let input = input.and(Kinds::of(weights.per_layer.iter().map(|inputs| &inputs.projection)));
         let input = input.and(Kinds::of([&weights.output]));
         let attention_input = Kinds::of(layers.iter().map(|l| l.mixer.out()));
         let hidden = Kinds::of(feed_forward().map(|l| &l.down));
@@ -314,7 +321,7 @@ impl Buffers {
         let batch = if rows > 1 { rows } else { 0 };
         let recurrent: Vec<&RecurrentConfig> = config.layers.iter().filter_map(|l| l.recurrent.as_ref()).collect();
         let scanned = recurrent.iter().map(|l| l.heads.max(l.head_dim).max(l.state_size)).max().unwrap_or(0);
-        let widest = BATCH_ROWS.max(head_dim).max(value_dim).max(scanned);
+        let widest = BATCH_ROWS.max(head_dim).max(value_dim).max(scanned).max(config.per_layer_input);
         let gated = layers.iter().any(|l| l.attention().is_none_or(|attention| attention.gated));
         let queries = (QUERY_BLOCK * group).max(n_heads);
         let local = || Local {
@@ -346,6 +353,8 @@ impl Buffers {
             attention_input: ActivationSet::new(attention_input, batch, attended),
             hidden: ActivationSet::new(hidden, rows, f),
             mixture: config.experts.as_ref().map(|experts| Mixture::new(experts, layers, rows)),
+            per_layer: Shared::new(rows * layers.len() * config.per_layer_input),
+            per_layer_gated: ActivationSet::new(Kinds::of(per_layer().map(|l| &l.out)), rows, config.per_layer_input),
             angles: config
                 .ropes
                 .iter()
@@ -378,11 +387,14 @@ impl Buffers {
 
     /// Bytes of all of it, the workers' kernels scratch apart.
     pub fn bytes(&self) -> usize {
-        let shared = [&self.x, &self.y, &self.q, &self.unnormed, &self.attended, &self.gates]
+        let shared = [&self.x, &self.y, &self.q, &self.unnormed, &self.attended, &self.gates, &self.per_layer]
             .iter()
             .map(|b| b.bytes())
             .sum::<usize>();
-        let sets = [&self.input, &self.attention_input, &self.hidden].iter().map(|s| s.bytes()).sum::<usize>();
+        let sets = [&self.input, &self.attention_input, &self.hidden, &self.per_layer_gated]
+            .iter()
+            .map(|s| s.bytes())
+            .sum::<usize>();
         let partials = self.partials.m.bytes() + self.partials.l.bytes() + self.partials.acc.bytes();
         let locals: usize = self.locals.iter().map(|l| l.lock().map_or(0, |l| l.bytes())).sum();
         shared + sets + partials + locals + self.scanned.bytes() + self.mixture.as_ref().map_or(0, Mixture::bytes)

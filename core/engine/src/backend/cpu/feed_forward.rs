@@ -15,7 +15,7 @@ impl Worker<'_> {
     /// Stage 4: norm; gate and up rows pairwise (or up alone); activation and product, quantized for the next stage.
     pub fn feed_forward_in(&mut self, index: usize) -> Result<(), Error> {
         let layer = &self.pass.weights.layers[index];
-        let pending = Some(Pending { post_norm: layer.attention_post_norm.as_ref() });
+        let pending = Some(Pending { post_norm: layer.attention_post_norm.as_ref(), scale: None });
         self.absorb(&Absorb { pending, norm: layer.feed_forward_norm.as_ref(), norm_first: layer.parallel })?;
         if let Some(experts) = &layer.experts {
             return self.experts_in(layer, experts);

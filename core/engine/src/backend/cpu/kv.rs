@@ -117,7 +117,7 @@ impl KvCache {
     /// # Errors
     /// A head of some layer cannot be stored so.
     pub fn new(format: KvFormat, layers: &[LayerConfig], ledger: Arc<Ledger>) -> Result<Self, Error> {
-        let attending = layers.iter().filter(|layer| layer.n_kv_heads > 0);
+        let attending = layers.iter().filter(|layer| layer.has_kv());
         for dim in attending.flat_map(|layer| [layer.head_dim, layer.value_dim]) {
             if !dim.is_multiple_of(format.multiple()) {
                 return Err(Error::KvFormat { format, head_dim: dim });
@@ -157,7 +157,7 @@ impl KvCache {
         let pages = (self.len + extra).div_ceil(PAGE);
         self.states.reserve(config.state_len)?;
         self.layers.resize_with(config.layers.len(), Vec::new);
-        for (own, layer) in self.layers.iter_mut().zip(&config.layers).filter(|(_, layer)| layer.n_kv_heads > 0) {
+        for (own, layer) in self.layers.iter_mut().zip(&config.layers).filter(|(_, layer)| layer.has_kv()) {
             if let Some(page) = own.get_mut(self.len / PAGE)
                 && Arc::get_mut(page).is_none_or(|page| page.charge.is_none())
             {

@@ -12,6 +12,7 @@ mod feed_forward;
 mod kv;
 mod ledger;
 mod pass;
+mod per_layer;
 mod pool;
 mod project;
 mod saved;

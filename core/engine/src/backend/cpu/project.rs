@@ -18,6 +18,8 @@ pub enum Input {
     Attention,
     /// The activated product of gate and up.
     Hidden,
+    /// A layer's own input, gated.
+    PerLayer,
 }
 
 /// Which of the worker's buffers a projection fills.
@@ -61,6 +63,7 @@ impl Worker<'_> {
             (Input::Attention, true) => (&*attention_input, 0..1),
             (Input::Attention, false) => (&buffers.attention_input, self.rows.clone()),
             (Input::Hidden, _) => (&buffers.hidden, self.rows.clone()),
+            (Input::PerLayer, _) => (&buffers.per_layer_gated, self.rows.clone()),
         };
         let out = match target {
             Target::Out => out,

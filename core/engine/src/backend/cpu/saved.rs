@@ -32,7 +32,8 @@ impl SavedPages {
                 at += (2 * values).next_multiple_of(FILE_ALIGN);
                 start..start + 2 * values
             };
-            (layer.clone(), values, (0..len.div_ceil(PAGE)).map(page).collect())
+            let pages = if layer.has_kv() { len.div_ceil(PAGE) } else { 0 };
+            (layer.clone(), values, (0..pages).map(page).collect())
         };
         let layers = layers.iter().map(&mut place).collect();
         Self { format, layers, len, len_bytes: at }

@@ -4,7 +4,7 @@ use super::buffers::Local;
 use super::pass::{Pass, Worker};
 use super::project::{Input, Target};
 use crate::error::Error;
-use crate::weights::{Matrix, Norm};
+use crate::weights::{Layer, Matrix, Norm, Vector};
 
 /// A step of the residual stream between two stages.
 pub struct Absorb<'a> {
@@ -20,6 +20,18 @@ pub struct Absorb<'a> {
 pub struct Pending<'a> {
     /// What norms it on its way into the stream.
     pub post_norm: Option<&'a Norm>,
+    /// Factor on the stream then, `[1]`.
+    pub scale: Option<&'a Vector>,
+}
+
+impl<'a> Pending<'a> {
+    /// What the feed-forward part of a layer left; nothing more comes from that layer if `is_last`.
+    pub fn of_feed_forward(layer: &'a Layer, is_last: bool) -> Self {
+        Self {
+            post_norm: layer.feed_forward_post_norm.as_ref(),
+            scale: layer.output_scale.as_ref().filter(|_| is_last),
+        }
+    }
 }
 
 impl Pass<'_> {
@@ -59,7 +71,7 @@ impl Pass<'_> {
     }
 
     fn add(&self, pending: &Option<Pending<'_>>, x: &mut [f32], y: &[f32], spare: &mut [f32]) {
-        let Some(Pending { post_norm }) = pending else { return };
+        let Some(Pending { post_norm, scale }) = pending else { return };
         let y = match post_norm {
             Some(norm) => {
                 self.norm(norm, y, spare);
@@ -71,6 +83,9 @@ impl Pass<'_> {
             self.isa.add(x, y);
         } else {
             self.isa.add_scaled(x, y, self.config.residual_scale);
+        }
+        if let Some(scale) = scale {
+            self.isa.scale(x, scale.get(self.file)[0]);
         }
     }
 }
@@ -103,8 +118,11 @@ impl<'a> Worker<'a> {
 
     /// What the layer before `index` left in `y`.
     pub(super) fn of_layer_before(&self, index: usize) -> Option<Pending<'a>> {
-        let before = index.checked_sub(1)?;
-        Some(Pending { post_norm: self.pass.weights.layers[before].feed_forward_post_norm.as_ref() })
+        let before = &self.pass.weights.layers[index.checked_sub(1)?];
+        Some(match &before.per_layer {
+            Some(per_layer) => Pending { post_norm: Some(&per_layer.norm), scale: before.output_scale.as_ref() },
+            None => Pending::of_feed_forward(before, true),
+        })
     }
 
     /// Adds what the last stage made to the residual stream, if anything, and leaves the normed stream as the next
