@@ -4,6 +4,7 @@ mod experts;
 pub mod families;
 mod recurrent;
 pub mod reference;
+pub mod scenario;
 pub mod small;
 
 /// Mean Kullback-Leibler divergence of the distributions of `a` from those of `b`, over rows of logits.

@@ -1,5 +1,6 @@
 //! The one integration-test binary: each module is a theme, its first line says which.
 
+mod bindings;
 mod conformance;
 mod events;
 mod faults;

@@ -27,6 +27,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "log",
         ],
     ),
+    ("sprat-ffi", &["sprat", "log", "thiserror", "uniffi", "android_logger"]),
+    ("sprat-generate", &["uniffi"]),
     ("xtask", &[]),
 ];
 

@@ -83,6 +83,11 @@ impl Model {
         &self.config
     }
 
+    /// Size of the mapped file, or of all files of a split model, in bytes.
+    pub fn file_bytes(&self) -> usize {
+        self.file.len_bytes()
+    }
+
     /// Bytes of weights that one token reads.
     pub fn bytes_per_token(&self) -> usize {
         self.weights.bytes_per_token(&self.config)

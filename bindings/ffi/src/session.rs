@@ -1,0 +1,101 @@
+//! A conversation.
+
+use std::sync::Arc;
+
+use crate::error::FfiError;
+use crate::event::{Memory, Partial};
+use crate::message::{Input, Message, Tool};
+use crate::options::GenerationOptions;
+use crate::stream::ReplyStream;
+
+/// A conversation with a model.
+#[derive(uniffi::Object)]
+pub struct Session(sprat::Session);
+
+impl Session {
+    pub(crate) fn new(session: sprat::Session) -> Arc<Self> {
+        Arc::new(Self(session))
+    }
+}
+
+#[uniffi::export]
+impl Session {
+    /// Begins a turn on a thread of its own; the stream brings the reply. Waits for a turn that is stopping.
+    pub fn stream(&self, input: Input, options: GenerationOptions) -> Result<Arc<ReplyStream>, FfiError> {
+        Ok(ReplyStream::new(self.0.stream(sprat::Input::from(input), &options.into())?))
+    }
+
+    /// Stops the turn that runs, if any.
+    pub fn stop(&self) -> Result<(), FfiError> {
+        self.0.stop();
+        Ok(())
+    }
+
+    /// Whether a turn runs.
+    pub fn is_responding(&self) -> Result<bool, FfiError> {
+        Ok(self.0.is_responding())
+    }
+
+    /// What the last turn had written, if it failed or was stopped and undone.
+    pub fn partial(&self) -> Result<Option<Partial>, FfiError> {
+        Ok(self.0.partial().map(Partial::from))
+    }
+
+    /// The messages so far, instructions first.
+    pub fn transcript(&self) -> Result<Vec<Message>, FfiError> {
+        Ok(self.0.transcript().into_iter().map(Message::from).collect())
+    }
+
+    /// Replaces all messages.
+    pub fn set_transcript(&self, messages: Vec<Message>) -> Result<(), FfiError> {
+        let messages: Result<Vec<_>, FfiError> = messages.into_iter().map(TryInto::try_into).collect();
+        Ok(self.0.set_transcript(messages?)?)
+    }
+
+    /// Replaces the instructions.
+    pub fn set_instructions(&self, instructions: Option<String>) -> Result<(), FfiError> {
+        Ok(self.0.set_instructions(instructions.as_deref())?)
+    }
+
+    /// Replaces the tools.
+    pub fn set_tools(&self, tools: Vec<Tool>) -> Result<(), FfiError> {
+        let tools: Result<Vec<_>, FfiError> = tools.into_iter().map(TryInto::try_into).collect();
+        Ok(self.0.set_tools(tools?)?)
+    }
+
+    /// Takes back the last turn and returns its prompt.
+    pub fn undo(&self) -> Result<Option<String>, FfiError> {
+        Ok(self.0.undo()?.map(|message| message.content))
+    }
+
+    /// A second conversation that begins as this one is.
+    pub fn fork(&self) -> Result<Arc<Self>, FfiError> {
+        Ok(Self::new(self.0.fork()?))
+    }
+
+    /// Tokens in the cache.
+    pub fn tokens_used(&self) -> Result<u64, FfiError> {
+        Ok(self.0.tokens_used() as u64)
+    }
+
+    /// Tokens the context may hold.
+    pub fn context_limit(&self) -> Result<u64, FfiError> {
+        Ok(self.0.context_limit() as u64)
+    }
+
+    /// Tokens of the prompt that a turn with this input would read, the conversation so far included.
+    pub fn count_tokens(&self, input: Input) -> Result<u64, FfiError> {
+        Ok(self.0.count_tokens(sprat::Input::from(input))? as u64)
+    }
+
+    /// Memory of this session and its model.
+    pub fn memory(&self) -> Result<Memory, FfiError> {
+        Ok(self.0.memory().into())
+    }
+
+    /// Stops the turn that runs and gives the cache back; no other turn can begin.
+    pub fn close(&self) -> Result<(), FfiError> {
+        self.0.close();
+        Ok(())
+    }
+}
