@@ -1,14 +1,17 @@
 //! `cargo xtask`: one entry for every test and check of the workspace.
 
 mod aarch64;
+mod bindings;
 mod checks;
 mod conformance;
 mod error;
+mod kotlin;
 mod metal;
 mod needs;
 mod parts;
 mod process;
 mod size;
+mod swift;
 
 use std::process::ExitCode;
 

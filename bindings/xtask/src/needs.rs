@@ -46,6 +46,12 @@ pub const QEMU: Need = Need::Command { program: QEMU_PROGRAM, packages: &["qemu-
 pub const PYTHON_VENV: Need = Need::Module { module: "ensurepip", package: "python3-venv" };
 /// Compiles the shaders as C++ with sanitizers, whose runtime Debian packs apart.
 pub const CLANG: Need = Need::Command { program: "clang++", packages: &["clang", "libclang-rt-14-dev"] };
+/// Builds the Kotlin side, and fetches its compiler.
+pub const MAVEN: Need = Need::Command { program: "mvn", packages: &["maven"] };
+/// Java's class library for compiling against, and the machine that runs the tests.
+pub const JDK: Need = Need::Command { program: "javac", packages: &["default-jdk-headless"] };
+/// Makes the folder that Swift's compiler runs in.
+pub const DEBOOTSTRAP: Need = Need::Command { program: "debootstrap", packages: &["debootstrap"] };
 /// Builds llama.cpp; cmake comes through pip.
 pub const CPP_COMPILER: Need = Need::Command { program: "c++", packages: &["g++"] };
 

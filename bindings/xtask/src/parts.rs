@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
 use crate::needs::{self, Need};
-use crate::{aarch64, checks, conformance, metal, size};
+use crate::{aarch64, checks, conformance, kotlin, metal, size, swift};
 
 /// When a part belongs to the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +45,7 @@ pub const PARTS: &[Part] = &[
     Part {
         name: "clippy",
         what: "no warnings, for this machine and for arm64",
-        minutes: 8,
+        minutes: 7,
         when: When::Always,
         needs: &[needs::CLIPPY, needs::ARM64_STD],
         run: checks::clippy,
@@ -61,7 +61,7 @@ pub const PARTS: &[Part] = &[
     Part {
         name: "tidy",
         what: "the house rules a machine can check",
-        minutes: 5,
+        minutes: 4,
         when: When::Always,
         needs: &[],
         run: checks::tidy,
@@ -69,7 +69,7 @@ pub const PARTS: &[Part] = &[
     Part {
         name: "unit",
         what: "unit and integration tests of all packages",
-        minutes: 15,
+        minutes: 11,
         when: When::Always,
         needs: &[],
         run: checks::unit,
@@ -77,7 +77,7 @@ pub const PARTS: &[Part] = &[
     Part {
         name: "aarch64",
         what: "kernels and engine for arm64 under qemu, with and without dotprod and i8mm",
-        minutes: 12,
+        minutes: 10,
         when: When::Always,
         needs: &[needs::ARM64_STD, needs::ARM64_GCC, needs::QEMU],
         run: aarch64::run,
@@ -93,10 +93,26 @@ pub const PARTS: &[Part] = &[
     Part {
         name: "size",
         what: "the stripped Android library stays small",
-        minutes: 7,
+        minutes: 5,
         when: When::Always,
         needs: &[needs::ANDROID_STD, needs::ARM64_GCC],
         run: size::run,
+    },
+    Part {
+        name: "kotlin",
+        what: "the Kotlin API compiles strictly and passes its tests on the JVM",
+        minutes: 4,
+        when: When::Always,
+        needs: &[needs::MAVEN, needs::JDK],
+        run: kotlin::run,
+    },
+    Part {
+        name: "swift",
+        what: "the Swift package builds without warnings and passes its tests",
+        minutes: 6,
+        when: When::Always,
+        needs: &[needs::DEBOOTSTRAP],
+        run: swift::run,
     },
     Part {
         name: "conformance",

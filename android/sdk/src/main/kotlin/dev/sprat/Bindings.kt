@@ -1,0 +1,112 @@
+package dev.sprat
+
+import dev.sprat.ffi.FfiException
+import dev.sprat.ffi.InternalException
+import java.util.concurrent.atomic.AtomicBoolean
+
+/** Maps the model at [path]. */
+internal fun openFile(path: String): ModelHandle = translated { LibraryModel(dev.sprat.ffi.Model.open(path)) }
+
+/** Maps a part of the file behind a descriptor. */
+internal fun openDescriptorRange(descriptor: Int, offsetBytes: Long, lengthBytes: Long): ModelHandle = translated {
+    val (offset, length) = unsigned("offsetBytes", offsetBytes) to unsigned("lengthBytes", lengthBytes)
+    LibraryModel(dev.sprat.ffi.Model.openDescriptor(descriptor, offset, length))
+}
+
+private class LibraryModel(private val model: dev.sprat.ffi.Model) : ModelHandle {
+    private val closed = AtomicBoolean()
+
+    override val info: ModelInfo
+        get() = translated { model.info() }.lifted()
+
+    override fun session(options: SessionOptions): SessionHandle =
+        translated { LibrarySession(model.session(options.lowered())) }
+
+    override fun countTokens(text: String): Int = translated { model.countTokens(text).toInt() }
+
+    override fun close() {
+        if (closed.compareAndSet(false, true)) model.destroy()
+    }
+}
+
+private class LibrarySession(private val session: dev.sprat.ffi.Session) : SessionHandle {
+    private val closed = AtomicBoolean()
+
+    override var transcript: List<Message>
+        get() = translated { session.transcript() }.map { it.lifted() }
+        set(messages) = translated { session.setTranscript(messages.map { it.lowered() }) }
+
+    override val isResponding: Boolean
+        get() = translated { session.isResponding() }
+
+    override val partial: Partial?
+        get() = translated { session.partial() }?.run { Partial(text, thinking) }
+
+    override val tokensUsed: Int
+        get() = translated { session.tokensUsed() }.toInt()
+
+    override val contextLimit: Int
+        get() = translated { session.contextLimit() }.toInt()
+
+    override val memory: Memory
+        get() = translated { session.memory() }.lifted()
+
+    override fun stream(input: Input, options: GenerationOptions): ReplyHandle =
+        translated { LibraryReply(session.stream(input.lowered(), options.lowered())) }
+
+    override fun stop() = translated { session.stop() }
+
+    override fun setInstructions(instructions: String?) = translated { session.setInstructions(instructions) }
+
+    override fun setTools(tools: List<Tool>) = translated { session.setTools(tools.map { it.lowered() }) }
+
+    override fun undo(): String? = translated { session.undo() }
+
+    override fun fork(): SessionHandle = translated { LibrarySession(session.fork()) }
+
+    override fun countTokens(input: Input): Int = translated { session.countTokens(input.lowered()) }.toInt()
+
+    override fun close() {
+        if (!closed.compareAndSet(false, true)) return
+        translated { session.release() }
+        session.destroy()
+    }
+}
+
+private class LibraryReply(private val stream: dev.sprat.ffi.ReplyStream) : ReplyHandle {
+    override suspend fun next(): List<Event> = translated { stream.nextBatch() }.map { it.lifted() }
+
+    override fun close() {
+        translated { stream.stop() }
+        stream.destroy()
+    }
+}
+
+/** Runs one call of the library; whatever it throws is a [SpratException], but for the cancellation of a coroutine. */
+internal inline fun <T> translated(call: () -> T): T = try {
+    call()
+} catch (failure: FfiException) {
+    throw failure.translated()
+} catch (failure: InternalException) {
+    throw SpratException.Internal(failure.message ?: "internal fault", failure)
+} catch (failure: LinkageError) {
+    throw SpratException.Unsupported("there is no library for this device's processor", failure)
+} catch (failure: kotlin.coroutines.cancellation.CancellationException) {
+    throw failure
+} catch (failure: IllegalStateException) {
+    // How the generated code tells that a handle was given back.
+    throw SpratException.Closed("closed", failure)
+}
+
+internal fun FfiException.translated(): SpratException = when (this) {
+    is FfiException.CannotOpen -> SpratException.CannotOpen(reason, this)
+    is FfiException.Damaged -> SpratException.Damaged(reason, this)
+    is FfiException.Unsupported -> SpratException.Unsupported(reason, this)
+    is FfiException.Template -> SpratException.Template(reason, this)
+    is FfiException.InvalidArgument -> SpratException.InvalidArgument(reason, this)
+    is FfiException.ContextFull -> SpratException.ContextFull(reason, used.toInt(), limit.toInt(), this)
+    is FfiException.OutOfMemory -> SpratException.OutOfMemory(reason, bytes.toLong(), this)
+    is FfiException.Busy -> SpratException.Busy("the session is still answering", this)
+    is FfiException.Closed -> SpratException.Closed("closed", this)
+    is FfiException.Internal -> SpratException.Internal(reason, this)
+}

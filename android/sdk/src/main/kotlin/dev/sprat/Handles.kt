@@ -1,0 +1,47 @@
+package dev.sprat
+
+/** What stands behind a [Model]: the library ([openFile]), or a script ([FakeModel]). */
+internal interface ModelHandle : AutoCloseable {
+    val info: ModelInfo
+
+    fun session(options: SessionOptions): SessionHandle
+
+    fun countTokens(text: String): Int
+
+    override fun close()
+}
+
+/** What stands behind a [Session]. */
+internal interface SessionHandle : AutoCloseable {
+    var transcript: List<Message>
+    val isResponding: Boolean
+    val partial: Partial?
+    val tokensUsed: Int
+    val contextLimit: Int
+    val memory: Memory
+
+    /** Begins a turn; waits for one that is stopping. */
+    fun stream(input: Input, options: GenerationOptions): ReplyHandle
+
+    fun stop()
+
+    fun setInstructions(instructions: String?)
+
+    fun setTools(tools: List<Tool>)
+
+    fun undo(): String?
+
+    fun fork(): SessionHandle
+
+    fun countTokens(input: Input): Int
+
+    override fun close()
+}
+
+/** A reply on its way; closing it stops the work. */
+internal interface ReplyHandle : AutoCloseable {
+    /** What has come since the last call, at least one event; empty at the end. */
+    suspend fun next(): List<Event>
+
+    override fun close()
+}

@@ -1,0 +1,145 @@
+internal import SpratBindings
+
+/// Maps the model at `path`.
+func openFile(_ path: String) throws(SpratError) -> any ModelHandle {
+    try translated { LibraryModel(model: try SpratBindings.Model.open(path: path)) }
+}
+
+private struct LibraryModel: ModelHandle {
+    let model: SpratBindings.Model
+
+    func info() throws(SpratError) -> ModelInfo {
+        let info = try translated { try model.info() }
+        return ModelInfo(
+            name: info.name, family: info.family, template: info.template, contextTokens: Int(info.contextTokens),
+            fileBytes: Int64(info.fileBytes), bytesPerToken: Int64(info.bytesPerToken),
+            kvBytesPerToken: Int64(info.kvBytesPerToken))
+    }
+
+    func session(instructions: String?, options: SessionOptions) throws(SpratError) -> any SessionHandle {
+        let lowered = SpratBindings.SessionOptions(
+            instructions: instructions, tools: options.tools.map(\.lowered), template: options.template, thinking: options.thinking,
+            contextTokens: try unsigned("contextTokens", options.contextTokens),
+            threads: try unsigned("threads", options.threads))
+        return try translated { LibrarySession(session: try model.session(options: lowered)) }
+    }
+
+    func countTokens(in text: String) throws(SpratError) -> Int {
+        try translated { Int(try model.countTokens(text: text)) }
+    }
+
+    func close() {
+        // It cannot fail: the library only forgets.
+        try? model.close()
+    }
+}
+
+private struct LibrarySession: SessionHandle {
+    let session: SpratBindings.Session
+
+    func transcript() throws(SpratError) -> [Message] {
+        try translated { try session.transcript() }.map(\.lifted)
+    }
+
+    func setTranscript(_ messages: [Message]) throws(SpratError) {
+        try translated { try session.setTranscript(messages: messages.map(\.lowered)) }
+    }
+
+    // The next two only look, and never fail.
+
+    func isResponding() -> Bool {
+        (try? session.isResponding()) ?? false
+    }
+
+    func partial() -> Partial? {
+        guard let partial = try? session.partial() else { return nil }
+        return Partial(text: partial.text, thinking: partial.thinking)
+    }
+
+    func tokensUsed() throws(SpratError) -> Int {
+        try translated { Int(try session.tokensUsed()) }
+    }
+
+    func contextLimit() throws(SpratError) -> Int {
+        try translated { Int(try session.contextLimit()) }
+    }
+
+    func memory() throws(SpratError) -> Memory {
+        try translated { try session.memory() }.lifted
+    }
+
+    func stream(_ input: Input, options: GenerationOptions) throws(SpratError) -> any ReplyHandle {
+        let (input, options) = (try input.lowered(), try options.lowered())
+        return try translated { LibraryReply(stream: try session.stream(input: input, options: options)) }
+    }
+
+    func stop() {
+        try? session.stop()
+    }
+
+    func setInstructions(_ instructions: String?) throws(SpratError) {
+        try translated { try session.setInstructions(instructions: instructions) }
+    }
+
+    func setTools(_ tools: [Tool]) throws(SpratError) {
+        try translated { try session.setTools(tools: tools.map(\.lowered)) }
+    }
+
+    func undo() throws(SpratError) -> String? {
+        try translated { try session.undo() }
+    }
+
+    func fork() throws(SpratError) -> any SessionHandle {
+        try translated { LibrarySession(session: try session.fork()) }
+    }
+
+    func countTokens(in input: Input) throws(SpratError) -> Int {
+        let input = try input.lowered()
+        return try translated { Int(try session.countTokens(input: input)) }
+    }
+
+    func close() {
+        try? session.close()
+    }
+}
+
+private struct LibraryReply: ReplyHandle {
+    let stream: SpratBindings.ReplyStream
+
+    func next() async throws -> [Event] {
+        do {
+            return try await stream.nextBatch().map(\.lifted)
+        } catch {
+            throw translation(of: error)
+        }
+    }
+
+    func stop() {
+        try? stream.stop()
+    }
+}
+
+/// Runs one call of the library; whatever it throws is a ``SpratError``.
+private func translated<T>(_ call: () throws -> T) throws(SpratError) -> T {
+    do {
+        return try call()
+    } catch {
+        throw translation(of: error)
+    }
+}
+
+private func translation(of error: any Error) -> SpratError {
+    guard let error = error as? FfiError else { return .internal("\(error)") }
+    return switch error {
+    case .CannotOpen(let reason): .cannotOpen(reason)
+    case .Damaged(let reason): .damaged(reason)
+    case .Unsupported(let reason): .unsupported(reason)
+    case .Template(let reason): .template(reason)
+    case .InvalidArgument(let reason): .invalidArgument(reason)
+    case .ContextFull(_, let used, let limit): .contextFull(usedTokens: Int(used), limitTokens: Int(limit))
+    case .OutOfMemory(_, let bytes): .outOfMemory(bytes: Int64(bytes))
+    case .Busy: .busy
+    case .Closed: .closed
+    case .Internal(let reason): .internal(reason)
+    }
+}

@@ -1,0 +1,146 @@
+/// A conversation with a model: what was said, and the cache that saves reading it again.
+///
+/// A turn is a transaction: one that is cancelled or that fails leaves the conversation as it was before. One turn runs at a
+/// time, on a thread of its own; what would change the conversation meanwhile throws ``SpratError/busy``, what only looks
+/// sees it as it was before the turn. All functions may be called from any thread.
+public final class Session: Sendable {
+    private let handle: any SessionHandle
+
+    /// A new, empty conversation.
+    ///
+    /// - Parameters:
+    ///   - model: What answers. The session keeps what it needs of it.
+    ///   - instructions: The system message, if any.
+    ///   - options: Everything else.
+    public init(model: Model, instructions: String? = nil, options: SessionOptions = SessionOptions()) throws(SpratError) {
+        handle = try model.handle.session(instructions: instructions, options: options)
+    }
+
+    private init(handle: any SessionHandle) {
+        self.handle = handle
+    }
+
+    /// The messages so far, instructions first.
+    public var transcript: [Message] {
+        get throws(SpratError) { try handle.transcript() }
+    }
+
+    /// Replaces all messages, as when a conversation is taken up that was kept elsewhere.
+    public func setTranscript(_ messages: [Message]) throws(SpratError) {
+        try handle.setTranscript(messages)
+    }
+
+    /// Whether a turn runs.
+    public var isResponding: Bool { handle.isResponding() }
+
+    /// What the last turn had written, if it failed or was stopped and undone.
+    public var partial: Partial? { handle.partial() }
+
+    /// Tokens in the cache.
+    public var tokensUsed: Int {
+        get throws(SpratError) { try handle.tokensUsed() }
+    }
+
+    /// Tokens that the conversation may take.
+    public var contextLimit: Int {
+        get throws(SpratError) { try handle.contextLimit() }
+    }
+
+    /// Memory of this session and of its model.
+    public var memory: Memory {
+        get throws(SpratError) { try handle.memory() }
+    }
+
+    /// Answers `prompt` as the user's next message and returns the finished reply. Cancelling the task stops the work within
+    /// milliseconds.
+    ///
+    /// - Throws: ``SpratError``; `CancellationError` when ``stop()`` was called or the task cancelled.
+    public func respond(to prompt: String, options: GenerationOptions = GenerationOptions()) async throws -> Reply {
+        try await respond(to: .text(prompt), options: options)
+    }
+
+    /// The same for any kind of `input`: an edited message, results of tools, the last reply once more.
+    public func respond(to input: Input, options: GenerationOptions = GenerationOptions()) async throws -> Reply {
+        for try await event in streamResponse(to: input, options: options) {
+            if case .done(let reply) = event { return reply }
+        }
+        throw CancellationError()
+    }
+
+    /// Answers `prompt` piece by piece: any number of other events, then one ``Event/done(_:)``.
+    ///
+    /// Each iteration is a turn of its own. Text that is taken slowly waits in a bounded queue; when that is full,
+    /// generation waits. Cancelling the task or leaving the loop early stops the work within milliseconds and takes the turn
+    /// back; after ``stop()`` the sequence just ends.
+    public func streamResponse(to prompt: String, options: GenerationOptions = GenerationOptions()) -> ReplyStream {
+        streamResponse(to: .text(prompt), options: options)
+    }
+
+    /// The same for any kind of `input`: an edited message, results of tools, the last reply once more.
+    public func streamResponse(to input: Input, options: GenerationOptions = GenerationOptions()) -> ReplyStream {
+        let handle = self.handle
+        return ReplyStream { try handle.stream(input, options: options) }
+    }
+
+    /// Stops the turn that runs, if any: it ends within milliseconds, and is taken back unless
+    /// ``GenerationOptions/keepPartial`` says to keep what there is.
+    public func stop() {
+        handle.stop()
+    }
+
+    /// Replaces the instructions. The next turn reads the conversation anew under them.
+    public func setInstructions(_ instructions: String?) throws(SpratError) {
+        try handle.setInstructions(instructions)
+    }
+
+    /// Replaces the tools. The next turn reads the conversation anew with them.
+    public func setTools(_ tools: [Tool]) throws(SpratError) {
+        try handle.setTools(tools)
+    }
+
+    /// Takes back the last turn and returns its prompt, or nil where there is none.
+    @discardableResult
+    public func undo() throws(SpratError) -> String? {
+        try handle.undo()
+    }
+
+    /// A second conversation that begins as this one is; they share the cache until one of them goes on.
+    public func fork() throws(SpratError) -> Session {
+        Session(handle: try handle.fork())
+    }
+
+    /// Tokens that a turn with this `input` would read, the conversation so far included.
+    public func countTokens(in input: Input) throws(SpratError) -> Int {
+        try handle.countTokens(in: input)
+    }
+
+    /// Stops the turn that runs and frees the cache. The transcript can still be read; a turn, or a change, throws
+    /// ``SpratError/closed``. A second call does nothing.
+    public func close() {
+        handle.close()
+    }
+}
+
+/// What a turn answers.
+public enum Input: Sendable, Equatable {
+    /// The user's next message.
+    case text(String)
+    /// What the tools gave that the last reply called for.
+    case toolResults([ToolResult])
+    /// The last reply is taken back and made anew.
+    case regenerate
+    /// A user's message, by its place in ``Session/transcript``, is replaced, and what followed it dropped.
+    case edit(index: Int, text: String)
+}
+
+/// Memory of a session and of its model, in bytes.
+public struct Memory: Sendable, Equatable {
+    /// Size of the mapped model file.
+    public let mapped: Int64
+    /// How much of it is in memory: pages that the system takes back when it needs them.
+    public let resident: Int64
+    /// The conversation's KV cache.
+    public let kv: Int64
+    /// Buffers that computing takes.
+    public let scratch: Int64
+}
