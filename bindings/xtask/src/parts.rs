@@ -22,7 +22,8 @@ pub struct Part {
     pub name: &'static str,
     /// One line for the help text.
     pub what: &'static str,
-    /// Minutes it may take on two cores and a clean clone; over them it fails. Those of [`When::Always`] sum up to an hour.
+    /// Minutes it may take on two cores and a clean clone; over them it fails. Twice what was seen, since machines are
+    /// shared; all parts of [`When::Always`] together have [`EVERYDAY_MINUTES`].
     pub minutes: u64,
     /// When it runs.
     pub when: When,
@@ -45,7 +46,7 @@ pub const PARTS: &[Part] = &[
     Part {
         name: "clippy",
         what: "no warnings, for this machine and for arm64",
-        minutes: 7,
+        minutes: 10,
         when: When::Always,
         needs: &[needs::CLIPPY, needs::ARM64_STD],
         run: checks::clippy,
@@ -53,7 +54,7 @@ pub const PARTS: &[Part] = &[
     Part {
         name: "doc",
         what: "the documentation builds without warnings",
-        minutes: 3,
+        minutes: 4,
         when: When::Always,
         needs: &[],
         run: checks::doc,
@@ -61,7 +62,7 @@ pub const PARTS: &[Part] = &[
     Part {
         name: "tidy",
         what: "the house rules a machine can check",
-        minutes: 4,
+        minutes: 6,
         when: When::Always,
         needs: &[],
         run: checks::tidy,
@@ -69,7 +70,7 @@ pub const PARTS: &[Part] = &[
     Part {
         name: "unit",
         what: "unit and integration tests of all packages",
-        minutes: 11,
+        minutes: 18,
         when: When::Always,
         needs: &[],
         run: checks::unit,
@@ -77,7 +78,7 @@ pub const PARTS: &[Part] = &[
     Part {
         name: "aarch64",
         what: "kernels and engine for arm64 under qemu, with and without dotprod and i8mm",
-        minutes: 10,
+        minutes: 14,
         when: When::Always,
         needs: &[needs::ARM64_STD, needs::ARM64_GCC, needs::QEMU],
         run: aarch64::run,
@@ -85,7 +86,7 @@ pub const PARTS: &[Part] = &[
     Part {
         name: "metal",
         what: "shaders for Apple GPUs, emulated under sanitizers; the device compiled",
-        minutes: 4,
+        minutes: 8,
         when: When::Always,
         needs: &[needs::CLANG, needs::CLIPPY, needs::IOS_STD, needs::MACOS_STD],
         run: metal::run,
@@ -93,7 +94,7 @@ pub const PARTS: &[Part] = &[
     Part {
         name: "size",
         what: "the stripped Android library stays small",
-        minutes: 5,
+        minutes: 8,
         when: When::Always,
         needs: &[needs::ANDROID_STD, needs::ARM64_GCC],
         run: size::run,
@@ -101,7 +102,7 @@ pub const PARTS: &[Part] = &[
     Part {
         name: "kotlin",
         what: "the Kotlin API compiles strictly and passes its tests on the JVM",
-        minutes: 4,
+        minutes: 10,
         when: When::Always,
         needs: &[needs::MAVEN, needs::JDK],
         run: kotlin::run,
@@ -109,7 +110,7 @@ pub const PARTS: &[Part] = &[
     Part {
         name: "swift",
         what: "the Swift package builds without warnings and passes its tests",
-        minutes: 6,
+        minutes: 12,
         when: When::Always,
         needs: &[needs::DEBOOTSTRAP],
         run: swift::run,
@@ -123,6 +124,9 @@ pub const PARTS: &[Part] = &[
         run: conformance::run,
     },
 ];
+
+/// Minutes that the everyday run may take as a whole.
+const EVERYDAY_MINUTES: u64 = 60;
 
 /// Installing what the parts need comes first and is itself called this.
 pub const SETUP: &str = "setup";
@@ -169,7 +173,16 @@ pub fn run(prepared: &[&Part], parts: &[&Part]) -> bool {
         outcomes.push(timed(part.name, part.minutes, part.run));
     }
     print!("{}", table(&outcomes));
-    outcomes.iter().all(|outcome| outcome.error.is_none())
+    let everyday = parts.iter().all(|part| part.when == When::Always);
+    let over = everyday && is_over(&outcomes);
+    if over {
+        println!("xtask: over the {EVERYDAY_MINUTES} minutes that the everyday run may take");
+    }
+    !over && outcomes.iter().all(|outcome| outcome.error.is_none())
+}
+
+fn is_over(outcomes: &[Outcome]) -> bool {
+    outcomes.iter().map(|outcome| outcome.seconds).sum::<u64>() > 60 * EVERYDAY_MINUTES
 }
 
 fn timed(name: &'static str, minutes: u64, work: impl FnOnce(&Context) -> Result<()>) -> Outcome {
@@ -207,9 +220,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_everyday_parts_fit_an_hour() {
-        let minutes: u64 = PARTS.iter().filter(|part| part.when == When::Always).map(|part| part.minutes).sum();
-        assert!(SETUP_MINUTES + minutes <= 60, "{minutes}");
+    fn the_everyday_run_fits_an_hour() {
+        let outcome = |seconds| Outcome { name: "part", seconds, minutes: 40, error: None };
+        assert!(!is_over(&[outcome(1800), outcome(1800)]));
+        assert!(is_over(&[outcome(1800), outcome(1801)]));
     }
 
     #[test]
