@@ -24,6 +24,8 @@ const RUNS: &[Run] = &[
         packages: &["sprat-tests"],
         filter: &["conformance::", "forward::", "states::", "tiny::", "costs"],
     },
+    // The bundled model's replies on the set between: dotprod without i8mm (2018).
+    Run { cpu: "cortex-a76", packages: &["sprat-tests"], filter: &["tiny::"] },
     Run { cpu: "cortex-a53", packages: &["sprat-kernels"], filter: &[] },
     Run { cpu: "cortex-a53", packages: &["sprat-tests"], filter: &["conformance::", "tiny::"] },
 ];
