@@ -44,7 +44,8 @@ pub fn run(context: &Context) -> Result<()> {
 /// The folder with the compiler; made the first time: two minutes, half a gigabyte to fetch, 3 GB on disk.
 fn install(context: &Context) -> Result<PathBuf> {
     let system = cache()?.join("sprat/swift");
-    if system.join("usr/bin/swift").exists() {
+    // The folder is renamed to this once it is complete. Its compiler is a link with a path that holds inside it only.
+    if system.exists() {
         return Ok(system);
     }
     let part = system.with_extension("part");
@@ -52,7 +53,7 @@ fn install(context: &Context) -> Result<PathBuf> {
     root(context)?.args(["debootstrap", "--variant=minbase", RELEASE]).args([&part]).run(context)?;
     root(context)?.args(["chroot".as_ref(), part.as_os_str()]).args(["bash", "-c", INSTALL]).run(context)?;
     // Only what is complete has its name.
-    root(context)?.args(["mv"]).args([&part, &system]).run(context)?;
+    root(context)?.args(["mv", "-T"]).args([&part, &system]).run(context)?;
     Ok(system)
 }
 

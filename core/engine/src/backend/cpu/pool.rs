@@ -313,8 +313,9 @@ impl Team<'_> {
             if m.stop.load(Ordering::Relaxed) {
                 m.halted.store(true, Ordering::Relaxed);
             }
-            // SeqCst here and at `parked`: either the parker sees the new generation or we see the parker.
-            m.generation.0.store(generation + 1, Ordering::SeqCst);
+            // SeqCst here and at `parked`: either the parker sees the new generation or we see the parker. Not a plain store:
+            // on x86 qemu lets arm64's `ldar` overtake an `stlr` before it, and the parker would sleep for ever.
+            m.generation.0.fetch_add(1, Ordering::SeqCst);
             if m.parked.load(Ordering::SeqCst) > 0 {
                 let _guard = lock(&m.lock);
                 m.wake.notify_all();
