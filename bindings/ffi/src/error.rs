@@ -85,6 +85,7 @@ impl From<Error> for FfiError {
             | Error::MissingTensor { .. }
             | Error::WrongShape { .. }
             | Error::Split { .. }
+            | Error::FileLost
             | Error::Saved { .. } => Self::Damaged { reason },
             Error::Chat(ChatError::UnknownTemplate { .. }) => Self::InvalidArgument { reason },
             Error::Chat(_) | Error::NoTemplate => Self::Template { reason },

@@ -6,6 +6,7 @@ use std::fs::File;
 use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use memmap2::{Advice, Mmap, MmapMut, MmapOptions, UncheckedAdvice};
 
@@ -43,7 +44,18 @@ const MAX_PARTS: usize = 999;
 /// A model in memory: clean pages of the file system, shared by everything that reads the model.
 #[derive(Debug)]
 pub struct MappedFile {
-    parts: Vec<Mmap>, // at least one
+    parts: Vec<Part>, // at least one
+    /// Set for good once bytes that were mapped are gone.
+    lost: AtomicBool,
+}
+
+/// One mapped file. It stays open, to be asked how long it is.
+#[derive(Debug)]
+struct Part {
+    map: Mmap,
+    file: File,
+    /// Where the mapping ends in the file.
+    end: u64,
 }
 
 impl MappedFile {
@@ -62,10 +74,10 @@ impl MappedFile {
             }
             source @ Source::Descriptor { .. } => vec![Self::open_part(source)?],
         };
-        Ok(Self { parts })
+        Ok(Self { parts, lost: AtomicBool::new(false) })
     }
 
-    fn open_part(source: Source) -> Result<Mmap, Error> {
+    fn open_part(source: Source) -> Result<Part, Error> {
         match source {
             Source::Path(path) => {
                 let failed = |source| Error::Open { path: path.clone(), source };
@@ -74,7 +86,7 @@ impl MappedFile {
                 if !meta.is_file() {
                     return Err(failed(std::io::Error::other("not a regular file")));
                 }
-                Self::map(&file, 0, meta.len()).map_err(failed)
+                Self::map(file, 0, meta.len()).map_err(failed)
             }
             Source::Descriptor { descriptor, offset_bytes, len_bytes } => {
                 let failed = |source| Error::Open { path: PathBuf::from("(descriptor)"), source };
@@ -88,40 +100,52 @@ impl MappedFile {
                 if offset_bytes % 4 != 0 {
                     return Err(failed(std::io::Error::other("the offset is not a multiple of 4")));
                 }
-                Self::map(&file, offset_bytes, len_bytes).map_err(failed)
+                Self::map(file, offset_bytes, len_bytes).map_err(failed)
             }
             Source::Parts(_) => Err(Error::Split { part: 0, reason: "a part has parts of its own" }),
         }
     }
 
-    fn map(file: &File, offset: u64, len: u64) -> std::io::Result<Mmap> {
+    fn map(file: File, offset: u64, len: u64) -> std::io::Result<Part> {
+        let end = offset.saturating_add(len);
         let len = usize::try_from(len).map_err(std::io::Error::other)?;
         if len == 0 {
             return Err(std::io::Error::other("the file is empty"));
         }
         // SAFETY: the mapping is read-only and private; SECURITY.md asks apps not to write into a model file in use, and
         // every read goes through plain integers and floats, for which any byte is a valid value.
-        unsafe { MmapOptions::new().offset(offset).len(len).map(file) }
+        let map = unsafe { MmapOptions::new().offset(offset).len(len).map(&file) }?;
+        Ok(Part { map, file, end })
+    }
+
+    /// Whether every byte that was mapped is still in its file, as far as the system tells. Once it was not, never again: what
+    /// was read meanwhile is of no use. One call of the system for each part.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let is_short = |part: &Part| part.file.metadata().map_or(true, |meta| meta.len() < part.end);
+        if self.parts.iter().any(is_short) {
+            self.lost.store(true, Ordering::Relaxed);
+        }
+        if self.lost.load(Ordering::Relaxed) { Err(Error::FileLost) } else { Ok(()) }
     }
 
     /// The bytes of the file, or of the first part, which holds the metadata.
     pub fn bytes(&self) -> &[u8] {
-        &self.parts[0]
+        &self.parts[0].map
     }
 
     /// The bytes of each part.
     pub fn parts(&self) -> impl Iterator<Item = &[u8]> {
-        self.parts.iter().map(|part| &part[..])
+        self.parts.iter().map(|part| &part.map[..])
     }
 
     /// The bytes of one part.
     pub(crate) fn part(&self, index: usize) -> &[u8] {
-        &self.parts[index]
+        &self.parts[index].map
     }
 
     /// Asks the system to read some bytes of a part soon. It may refuse; then they come when they are needed.
     pub(crate) fn ask_for(&self, part: usize, bytes: Range<usize>) {
-        let _ = self.parts[part].advise_range(Advice::WillNeed, bytes.start, bytes.len());
+        let _ = self.parts[part].map.advise_range(Advice::WillNeed, bytes.start, bytes.len());
     }
 
     /// Bytes of all parts.
@@ -133,7 +157,7 @@ impl MappedFile {
     pub fn release(&self) {
         for part in &self.parts {
             // SAFETY: the mapping is read-only and of a file: what is read after it is the file again.
-            let advised = unsafe { part.unchecked_advise(UncheckedAdvice::DontNeed) };
+            let advised = unsafe { part.map.unchecked_advise(UncheckedAdvice::DontNeed) };
             // Advice may be refused; then the pages stay, which is no fault.
             if let Err(error) = advised {
                 log::debug!("pages of the model file stay: {error}");

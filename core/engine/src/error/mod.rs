@@ -34,6 +34,9 @@ pub enum Error {
         /// What is wrong.
         reason: &'static str,
     },
+    /// The model's file was shortened, or its storage is gone, while it was open. The model answers nothing any more.
+    #[error("the model's file was shortened or lost while it was open: open it again")]
+    FileLost,
     /// The file is not a GGUF file that can be trusted.
     #[error(transparent)]
     Gguf(#[from] sprat_gguf::Error),

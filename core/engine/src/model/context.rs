@@ -89,6 +89,7 @@ impl Context {
             // Beyond these there are no embeddings to look up.
             max_positions = max_positions.min(trained);
         }
+        model.file.check()?;
         let ropes = model.weights.ropes(&model.config, max_positions, &model.file);
         let cache = KvCache::new(options.kv_format, &model.config.layers, model.ledger.clone())?;
         let options = options.clone();
@@ -280,6 +281,7 @@ impl Context {
         if used > self.max_positions {
             return Err(Error::ContextFull { used, limit: self.max_positions });
         }
+        self.model.file.check()?;
         let before = self.cache.mark();
         let result = work(self);
         if result.is_err() {

@@ -26,6 +26,7 @@ impl Session {
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), Error> {
         let state = self.inner.idle()?;
         let engine = state.engine.as_ref().ok_or(Error::Closed)?;
+        self.inner.model.file.check()?;
         let (conversation, Snapshot { cache, mut fed }) = (state.conversation.clone(), engine.snapshot());
         let (positions, format) = (engine.context.max_positions(), engine.context.kv_format());
         if !engine.context.rewinds_exactly() {

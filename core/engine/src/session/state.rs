@@ -154,6 +154,8 @@ impl Inner {
 
     /// The conversation through the template and the tokenizer.
     pub fn prompt(&self, conversation: &Conversation) -> Result<Prompt, Error> {
+        // The vocabulary is in the file.
+        self.model.file.check()?;
         let tokenizer = self.model.tokenizer();
         let token = |id: Option<u32>| id.map(|id| tokenizer.text(&[id])).transpose();
         let (bos, eos) = (token(tokenizer.bos())?, token(tokenizer.eos())?);

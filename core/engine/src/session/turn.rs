@@ -63,6 +63,8 @@ impl Turn {
         let written = writer.write().and_then(|stop| {
             writer.teller.finish()?;
             queue.drained()?;
+            // The last tokens' texts were read from the file after the last pass.
+            inner.model.file.check()?;
             Ok(stop)
         });
         let written = match written {
