@@ -254,7 +254,7 @@ fn or(a: [__m256i; 4], b: [__m256i; 4]) -> [__m256i; 4] {
 /// The 6-bit scales and minimums of Q4_K and Q5_K as bytes: scales 0-3, 4-7, minimums 0-3, 4-7.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-fn scales_and_mins(head: &[__m256i; 4]) -> ([__m256i; 2], [__m256i; 2]) {
+pub(crate) fn scales_and_mins(head: &[__m256i; 4]) -> ([__m256i; 2], [__m256i; 2]) {
     let six = |v| _mm256_and_si256(v, _mm256_set1_epi8(63));
     let top = |v| _mm256_and_si256(_mm256_srli_epi16::<2>(v), _mm256_set1_epi8(0x30));
     let scales = [six(head[1]), _mm256_or_si256(nibbles::<0>(head[3]), top(head[1]))];

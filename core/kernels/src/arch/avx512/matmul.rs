@@ -1,6 +1,7 @@
 //! Which tile, panel and scales each quantized format takes.
 
 use super::few;
+use super::one_token;
 use super::tile32::tile as tile32;
 use super::tile256::{self, Shape, tile as tile256};
 use crate::activations::Activations;
@@ -133,8 +134,16 @@ impl<const F: usize> Blocks256<F> {
         [tile256::<Self, 4, 1>, tile256::<Self, 4, 2>],
         [tile256::<Self, 6, 1>, tile256::<Self, 6, 2>],
     ];
-    const FEWS: Fews =
-        [few::of_256::<Self, F, 1>, few::of_256::<Self, F, 2>, few::of_256::<Self, F, 3>, few::of_256::<Self, F, 4>];
+    const FEWS: Fews = [
+        match Format::ALL[F] {
+            Format::Q4_K | Format::Q5_K => one_token::with_min::<F>,
+            Format::Q6_K => one_token::q6_k,
+            _ => few::of_256::<Self, F, 1>,
+        },
+        few::of_256::<Self, F, 2>,
+        few::of_256::<Self, F, 3>,
+        few::of_256::<Self, F, 4>,
+    ];
 }
 
 impl<const F: usize> narrow::Shape for Blocks256<F> {

@@ -12,6 +12,7 @@ mod dense;
 mod few;
 pub(crate) mod float;
 mod matmul;
+mod one_token;
 mod tile256;
 mod tile32;
 
