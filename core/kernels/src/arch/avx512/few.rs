@@ -7,7 +7,7 @@ use std::arch::x86_64::*;
 use crate::arch::avx2::tile256::{self, Shape};
 use crate::arch::avx2::unpack::{Rows, prefetch_rows};
 use crate::arch::avx2::unpack32::{self, has_min};
-use crate::arch::avx2::unpack256::{self, Lane};
+use crate::arch::avx2::unpack256::{self, Lane, gather};
 use crate::arch::avx2::{load, splat, splat_f32};
 use crate::arch::panel::Tile;
 use crate::format::Format;
@@ -20,7 +20,6 @@ use crate::format::Format;
 pub(crate) unsafe fn of_32<const F: usize, const T: usize>(rows: &Rows, ahead: *const u8, tile: &Tile) {
     let format = const { Format::ALL[F] };
     let bytes = format.block_bytes();
-    let distances = distances(rows);
     let mut acc = [_mm256_setzero_ps(); T];
     for b in 0..tile.blocks {
         prefetch_rows(ahead, b, bytes);
@@ -28,12 +27,12 @@ pub(crate) unsafe fn of_32<const F: usize, const T: usize>(rows: &Rows, ahead: *
         // SAFETY: block `b` of every row and token is readable, as is its entry in the sums.
         unsafe {
             let top = match format {
-                Format::Q5_0 => gather(rows, distances, at + 2),
-                Format::Q5_1 => gather(rows, distances, at + 4),
+                Format::Q5_0 => gather(rows, at + 2),
+                Format::Q5_1 => gather(rows, at + 4),
                 _ => _mm256_setzero_si256(),
             };
             let w = unpack32::groups::<F>(rows, at, top);
-            let (d, m) = unpack32::factors::<F>(gather(rows, distances, at));
+            let (d, m) = unpack32::factors::<F>(gather(rows, at));
             for (t, acc) in acc.iter_mut().enumerate() {
                 let sum = tile.sums.add(t * tile.sums_stride + b * 4);
                 let q = tile.q.add(t * tile.q_stride + b * 32);
@@ -93,22 +92,6 @@ pub(crate) unsafe fn of_256<S: Shape, const F: usize, const T: usize>(rows: &Row
     }
     // SAFETY: the outputs are the caller's promise.
     unsafe { put(tile, acc) }
-}
-
-/// Bytes from the first row to each row.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn distances(rows: &Rows) -> __m256i {
-    let d = rows.map(|row| (row as usize - rows[0] as usize) as i32);
-    _mm256_setr_epi32(d[0], d[1], d[2], d[3], d[4], d[5], d[6], d[7])
-}
-
-/// The 4 bytes at `at` of each row.
-#[inline]
-#[target_feature(enable = "avx2")]
-unsafe fn gather(rows: &Rows, distances: __m256i, at: usize) -> __m256i {
-    // SAFETY: the caller reads inside a block of every row.
-    unsafe { _mm256_i32gather_epi32::<1>(rows[0].add(at).cast(), distances) }
 }
 
 /// Stores the lanes that are rows.
