@@ -19,8 +19,8 @@ pub enum Error {
     Missing { what: String, install: String },
     /// A file of the build could not be read or written.
     File { path: PathBuf, source: io::Error },
-    /// The stripped library outgrew its promise.
-    TooLarge { bytes: u64, limit: u64 },
+    /// What was built is not as it must be.
+    Fault(String),
 }
 
 /// The result of a part.
@@ -38,9 +38,7 @@ impl fmt::Display for Error {
                 write!(f, "{what} is missing; install it with: {install}")
             }
             Self::File { path, source } => write!(f, "{}: {source}", path.display()),
-            Self::TooLarge { bytes, limit } => {
-                write!(f, "the stripped library has {bytes} bytes, {limit} are allowed")
-            }
+            Self::Fault(what) => f.write_str(what),
         }
     }
 }

@@ -1,13 +1,16 @@
 //! `cargo xtask`: one entry for every test and check of the workspace.
 
 mod aarch64;
+mod android;
 mod bindings;
 mod checks;
 mod conformance;
+mod elf;
 mod error;
 mod kotlin;
 mod metal;
 mod needs;
+mod package;
 mod parts;
 mod process;
 mod size;

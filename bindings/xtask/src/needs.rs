@@ -23,6 +23,8 @@ pub enum Need {
 pub const ARM64: &str = "aarch64-unknown-linux-gnu";
 /// The target of arm64 Android.
 pub const ANDROID: &str = "aarch64-linux-android";
+/// The target of Android's emulator on a PC.
+pub const ANDROID_EMULATOR: &str = "x86_64-linux-android";
 
 /// The targets of iPhones and of Macs with Apple's chips: checked here, not linked.
 pub const IOS: &str = "aarch64-apple-ios";
@@ -32,6 +34,8 @@ pub const MACOS: &str = "aarch64-apple-darwin";
 pub const QEMU_PROGRAM: &str = "qemu-aarch64-static";
 /// Debian's compiler for arm64: links for qemu, and brings an unwinder for the Android library.
 pub const ARM64_COMPILER: &str = "aarch64-linux-gnu-gcc";
+/// The same for x86_64.
+pub const X86_64_COMPILER: &str = "x86_64-linux-gnu-gcc";
 
 pub const RUSTFMT: Need = Need::Component { subcommand: "fmt", component: "rustfmt" };
 pub const CLIPPY: Need = Need::Component { subcommand: "clippy", component: "clippy" };

@@ -93,7 +93,7 @@ pub const PARTS: &[Part] = &[
     },
     Part {
         name: "size",
-        what: "the stripped Android library stays small",
+        what: "the Android library stays small, and is such that Android loads it",
         minutes: 8,
         when: When::Always,
         needs: &[needs::ANDROID_STD, needs::ARM64_GCC],

@@ -35,7 +35,6 @@ const UNSAFE: &[(&str, &str)] = &[
     ("core/kernels/src/scratch.rs", "memory reused under several types"),
     ("core/metal/src/device.rs", "calls into Metal, and buffers over the mapped file"),
     ("tests/tests/allocations.rs", "an allocator that counts"),
-    ("tests/size/src/lib.rs", "exports a name"),
 ];
 
 /// Lines a hand-written source may have.
