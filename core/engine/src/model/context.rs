@@ -19,8 +19,8 @@ const MAX_LOGITS: usize = 8 << 20;
 pub struct ContextOptions {
     /// Positions it may hold; none for what the model was made for.
     pub max_positions: Option<usize>,
-    /// Worker threads; none for the cores that this process may use and that are fast enough to help. The tokens do not
-    /// depend on it.
+    /// Worker threads; none for the cores that this process may use and that are fast enough to help, or for single tokens
+    /// fewer where the first ones show that fewer serve. The tokens do not depend on it.
     pub threads: Option<usize>,
     /// Tokens of one pass, up to 256. The tokens do not depend on it.
     pub batch: Option<usize>,
@@ -312,12 +312,19 @@ impl Context {
         };
         let work = if tokens.len() == 1 { Work::Token } else { Work::Batch };
         let pace = governor().admit(&mut self.restraint, || stop.load(Ordering::Relaxed));
-        Pool::global().run(work, pace.workers(self.threads), stop, &|team| {
+        // What the app asked for stands; otherwise the first tokens show what serves them best.
+        let all = pace.workers(self.threads);
+        let on_trial = work == Work::Token && self.options.threads.is_none();
+        let workers = if on_trial { model.trial.workers(all) } else { all };
+        let ran = Pool::global().run(work, workers, stop, &|team| {
             // Each worker takes its own place, so the lock is free; a poisoned one holds only scratch.
             let mut local = pass.buffers.locals[team.index].lock().unwrap_or_else(PoisonError::into_inner);
             // An error here is the pool's own: `run` reports it.
             let _ended = transformer::run(&mut Worker::new(&pass, team, &mut local));
         })?;
+        if on_trial {
+            model.trial.observe(all, ran.workers, ran.time);
+        }
         self.cache.advance(tokens.len());
         Ok(())
     }

@@ -18,7 +18,7 @@ pub use probe::Probe;
 pub(crate) use running::{Guard, Running};
 
 pub(crate) use crate::backend::cpu::{KvCache, SavedPages};
-use crate::backend::cpu::{Ledger, PageWatch};
+use crate::backend::cpu::{Ledger, PageWatch, Trial};
 use crate::chat::ChatTemplate;
 use crate::config::Config;
 use crate::error::Error;
@@ -33,6 +33,7 @@ pub struct Model {
     pub(crate) config: Config,
     pub(crate) weights: Weights,
     watch: PageWatch,
+    trial: Trial,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) running: Arc<Running>,
     fingerprint: OnceLock<u64>,

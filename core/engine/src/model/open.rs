@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use sprat_gguf::Contents;
 
 use super::{Info, Model};
-use crate::backend::cpu::{Ledger, PageWatch};
+use crate::backend::cpu::{Ledger, PageWatch, Trial};
 use crate::chat::ChatTemplate;
 use crate::config::Config;
 use crate::error::Error;
@@ -57,6 +57,7 @@ impl Model {
             config,
             weights,
             watch,
+            trial: Trial::default(),
             ledger: Arc::new(options.max_anonymous_bytes.map_or_else(Ledger::default, Ledger::new)),
             running: Arc::default(),
             fingerprint: OnceLock::new(),

@@ -21,6 +21,7 @@ mod shared;
 mod state;
 mod stream;
 mod ticket;
+mod trial;
 
 pub use ahead::PageWatch;
 pub use buffers::{Buffers, MAX_BATCH};
@@ -31,3 +32,4 @@ pub use pass::{Pass, Worker};
 pub use pool::{Pool, Work};
 pub use saved::SavedPages;
 pub use shared::Shared;
+pub use trial::Trial;

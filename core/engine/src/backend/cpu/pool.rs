@@ -80,6 +80,15 @@ impl Limit {
     }
 }
 
+/// How a pass went.
+#[derive(Clone, Copy, Debug)]
+pub struct Ran {
+    /// Workers that took part.
+    pub workers: usize,
+    /// From its turn to its end.
+    pub time: Duration,
+}
+
 /// What a pass is, as far as the pool cares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Work {
@@ -159,10 +168,11 @@ impl Pool {
         workers: usize,
         stop: &AtomicBool,
         program: &(dyn Fn(&Team<'_>) + Sync),
-    ) -> Result<(), Error> {
+    ) -> Result<Ran, Error> {
         // The lock alone would let one session take it again and again.
         let _ticket = self.tickets.take(stop)?;
         let mut turn = lock(&self.turn);
+        let start = Instant::now();
         let Turn { helpers, limit } = &mut *turn;
         let wanted = workers.clamp(1, MAX_WORKERS);
         let workers = if work == Work::Token { wanted.min(limit.workers) } else { wanted };
@@ -211,7 +221,7 @@ impl Pool {
         } else if meeting.halted.load(Ordering::Acquire) {
             Err(Error::Stopped)
         } else {
-            Ok(())
+            Ok(Ran { workers, time: start.elapsed() })
         }
     }
 }
