@@ -4,6 +4,8 @@
 //! bytes. Behind it lie the rows' scales, one vector per scale. The accumulators of a piece live in `out` between
 //! pieces, so any k fits the scratch. Lane = row makes the order of the float sums the canonical one by construction.
 
+use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+
 use crate::activations::Activations;
 use crate::arch::scalar;
 use crate::format::Format;
@@ -17,6 +19,9 @@ const SHORT_PIECE: usize = 512;
 
 /// Tokens of a short batch.
 const SHORT_BATCH: usize = 24;
+
+/// Most times that eight rows are read again for further tokens before panels are faster.
+const FEWS: usize = 3;
 
 /// A row of this length is left to the scalar kernel.
 const MAX_ROW_BYTES: usize = 1 << 26;
@@ -118,7 +123,7 @@ pub(crate) unsafe fn matmul<F: Panels>(w: &[u8], x: &Activations<'_>, out: &mut 
     }
     // SAFETY: the lengths are the caller's promise; `Nest` derives every pointer from them.
     unsafe {
-        if x.t() <= F::FEW && nest.k_blocks * F::FEW_SUMS * x.t() <= SUMS_BYTES {
+        if x.t() <= FEWS * F::FEW && nest.k_blocks * F::FEW_SUMS * x.t() <= SUMS_BYTES {
             nest.few_tokens();
         } else {
             out.fill(0.0); // the accumulators start here
@@ -192,65 +197,91 @@ impl<'a, F: Panels> Nest<'a, F> {
             });
             // The rows behind these will be next. An address beyond the weights is harmless.
             let ahead = self.w.wrapping_add((row + 8) * self.row_bytes);
-            // SAFETY: all pointers are inside the activations, the outputs and the scratch.
-            unsafe {
-                let tile = Tile {
-                    blocks: self.k_blocks,
-                    panel: self.scratch.add(SUMS_BYTES),
-                    panel_stride: 0,
-                    side: 0,
-                    q: self.x.q().as_ptr(),
-                    q_stride: self.x.k(),
-                    d: self.x.d().as_ptr(),
-                    d_stride: self.k_blocks,
-                    sums: self.scratch,
-                    sums_stride,
-                    out: self.out.add(row),
-                    out_stride: self.n,
-                    rows: self.n - row,
-                };
-                F::few(&rows, ahead, &tile, self.x.t());
+            for first in (0..self.x.t()).step_by(F::FEW) {
+                // SAFETY: all pointers are inside the activations, the outputs and the scratch.
+                unsafe {
+                    let tile = Tile {
+                        blocks: self.k_blocks,
+                        panel: self.scratch.add(SUMS_BYTES),
+                        panel_stride: 0,
+                        side: 0,
+                        q: self.x.q().as_ptr().add(first * self.x.k()),
+                        q_stride: self.x.k(),
+                        d: self.x.d().as_ptr().add(first * self.k_blocks),
+                        d_stride: self.k_blocks,
+                        sums: self.scratch.add(first * sums_stride),
+                        sums_stride,
+                        out: self.out.add(first * self.n + row),
+                        out_stride: self.n,
+                        rows: self.n - row,
+                    };
+                    F::few(&rows, ahead, &tile, (self.x.t() - first).min(F::FEW));
+                }
             }
         }
     }
 
-    /// Prefill: as many panels as fit are unpacked once per piece and swept by all tokens, a tile at a time.
+    /// Prefill and longer batches. For many tokens as many panels as fit are unpacked once per piece and swept by all of
+    /// them. A short batch spends its time on reading: there the rows of two panels are finished before the next.
     unsafe fn many_tokens(&self) {
         let short = self.x.t() <= SHORT_BATCH;
         let piece = if short { SHORT_PIECE } else { PIECE };
         let piece = (piece / F::FORMAT.block_len()).min(self.k_blocks);
         // Two panels share a tile's activations, so an even number of them is swept at a time.
         let fit = if short { 2 } else { (self.scratch_bytes - SUMS_BYTES) / self.panel_stride(piece) / 2 * 2 };
+        let pieces = || (0..self.k_blocks).step_by(piece).map(|block| (block, piece.min(self.k_blocks - block)));
+        let groups = || (0..self.n).step_by(fit * F::LANES);
         // SAFETY: `fit` panels of a piece and one tile's sums fit the scratch.
         unsafe {
-            let mut block = 0;
-            while block < self.k_blocks {
-                let blocks = piece.min(self.k_blocks - block);
-                let mut row = 0;
-                while row < self.n {
-                    let panels = (self.n - row).div_ceil(F::LANES).min(fit);
-                    for p in 0..panels {
-                        self.unpack(row + p * F::LANES, block, blocks, p);
+            if short {
+                for row in groups() {
+                    for (block, blocks) in pieces() {
+                        self.ask_ahead(row + fit * F::LANES, fit * F::LANES, block, blocks);
+                        self.sweep(row, fit, block, blocks);
                     }
-                    let mut token = 0;
-                    while token < self.x.t() {
-                        // A tile of one or two tokens cannot hide the latency of its sums: 5 are 3 and 2, 8 are 4 and 4.
-                        let tokens = match self.x.t() - token {
-                            5 => 3,
-                            7 | 8 => 4,
-                            left if left >= F::TILE => F::TILE,
-                            left => left.min(4),
-                        };
-                        self.token_sums(token, tokens, block, blocks);
-                        for p in (0..panels).step_by(2) {
-                            let pair = (panels - p).min(2);
-                            self.tile(token, tokens, row + p * F::LANES, pair, block, blocks, p);
-                        }
-                        token += tokens;
-                    }
-                    row += panels * F::LANES;
                 }
-                block += blocks;
+            } else {
+                for (block, blocks) in pieces() {
+                    for row in groups() {
+                        self.sweep(row, fit, block, blocks);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Asks for the piece's share of `rows` rows from `row` on, taken as one stream.
+    fn ask_ahead(&self, row: usize, rows: usize, block: usize, blocks: usize) {
+        let bytes = rows * F::FORMAT.block_bytes();
+        for at in (block * bytes..(block + blocks) * bytes).step_by(64) {
+            // SAFETY: prefetching has no effect but on speed, whatever the address.
+            unsafe { _mm_prefetch::<_MM_HINT_T1>(self.w.wrapping_add(row * self.row_bytes + at).cast()) }
+        }
+    }
+
+    /// Unpacks up to `fit` panels of a piece from `row` on, and multiplies all tokens with them, a tile at a time.
+    unsafe fn sweep(&self, row: usize, fit: usize, block: usize, blocks: usize) {
+        // SAFETY: the caller's `fit` panels of a piece and one tile's sums fit the scratch.
+        unsafe {
+            let panels = (self.n - row).div_ceil(F::LANES).min(fit);
+            for p in 0..panels {
+                self.unpack(row + p * F::LANES, block, blocks, p);
+            }
+            let mut token = 0;
+            while token < self.x.t() {
+                // A tile of one or two tokens cannot hide the latency of its sums: 5 are 3 and 2, 8 are 4 and 4.
+                let tokens = match self.x.t() - token {
+                    5 => 3,
+                    7 | 8 => 4,
+                    left if left >= F::TILE => F::TILE,
+                    left => left.min(4),
+                };
+                self.token_sums(token, tokens, block, blocks);
+                for p in (0..panels).step_by(2) {
+                    let pair = (panels - p).min(2);
+                    self.tile(token, tokens, row + p * F::LANES, pair, block, blocks, p);
+                }
+                token += tokens;
             }
         }
     }
