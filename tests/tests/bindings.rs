@@ -3,13 +3,15 @@
 use std::fs::File;
 use std::future::Future;
 use std::os::fd::AsRawFd;
+use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 
 use sprat_ffi::{
-    Event, FfiError, GenerationOptions, Input, Model, Reply, Role, Session, SessionOptions, StopReason, Tool,
+    Event, FfiError, GenerationOptions, Input, KvFormat, Model, OpenOptions, Probe, Reply, Role, Session,
+    SessionOptions, Source, StopReason, TemplateChoice, Tool, Trim, WhenFull, probe, probe_header, saved_transcript,
 };
 use sprat_tests::scenario;
 
@@ -33,8 +35,20 @@ fn wait<T>(future: impl Future<Output = T>) -> T {
     }
 }
 
+fn path(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
+
+fn source(file: &Path) -> Source {
+    Source::Path { path: path(file) }
+}
+
+fn open(source: Source) -> Result<Arc<Model>, FfiError> {
+    Model::open(source, OpenOptions::default())
+}
+
 fn model() -> Arc<Model> {
-    Model::open(scenario::model().path().to_string_lossy().into_owned()).expect("the small model opens")
+    open(source(&scenario::model().path())).expect("the small model opens")
 }
 
 fn session(model: &Model) -> Arc<Session> {
@@ -107,11 +121,12 @@ fn a_part_of_an_open_file_is_a_model() {
     let container = path.with_extension("container");
     std::fs::write(&container, bytes).expect("a temporary file");
     let file = File::open(&container).expect("just written");
-    let model = Model::open_descriptor(file.as_raw_fd(), 4096, whole.len() as u64).expect("opens in place");
+    let part = |descriptor, offset_bytes, len_bytes| Source::Descriptor { descriptor, offset_bytes, len_bytes };
+    let model = open(part(file.as_raw_fd(), 4096, whole.len() as u64)).expect("opens in place");
     drop(file);
     assert_eq!(model.info().expect("open").file_bytes, whole.len() as u64);
     for (descriptor, offset) in [(-1, 0), (9_999, 0)] {
-        let result = Model::open_descriptor(descriptor, offset, 10);
+        let result = open(part(descriptor, offset, 10));
         assert!(matches!(result, Err(FfiError::CannotOpen { .. })), "{descriptor}");
     }
 }
@@ -122,15 +137,15 @@ fn each_fault_is_the_error_an_app_can_act_on() {
     let patched = |name: &str, change: &dyn Fn(&mut Vec<u8>)| {
         let mut bytes = bytes.clone();
         change(&mut bytes);
-        let path = scenario::model().path().with_extension(name);
-        std::fs::write(&path, bytes).expect("a temporary file");
-        Model::open(path.to_string_lossy().into_owned())
+        let file = scenario::model().path().with_extension(name);
+        std::fs::write(&file, bytes).expect("a temporary file");
+        open(source(&file))
     };
     let replace = |bytes: &mut Vec<u8>, from: &[u8], to: &[u8]| {
         let at = bytes.windows(from.len()).position(|window| window == from).expect("is there");
         bytes[at..at + to.len()].copy_from_slice(to);
     };
-    assert!(matches!(Model::open("/no/such/model".into()), Err(FfiError::CannotOpen { .. })));
+    assert!(matches!(open(source(Path::new("/no/such/model"))), Err(FfiError::CannotOpen { .. })));
     assert!(matches!(patched("cut", &|bytes| bytes.truncate(bytes.len() / 2)), Err(FfiError::Damaged { .. })));
     let other = patched("other", &|bytes| replace(bytes, b"llama", b"lxama"));
     assert!(matches!(other, Err(FfiError::Unsupported { reason }) if reason.contains("lxama")));
@@ -153,4 +168,114 @@ fn each_fault_is_the_error_an_app_can_act_on() {
     assert!(answer(&session, text("Hi"), greedy(1)).is_ok());
     session.close().expect("closes");
     assert!(matches!(answer(&session, text("Hi"), greedy(1)), Err(FfiError::Closed)));
+}
+
+#[test]
+fn a_saved_session_goes_on_where_it_was() {
+    let expected = scenario::replies(&scenario::model().path()).expect("the engine replies");
+    let (model, file) = (model(), scenario::model().path().with_extension("session"));
+    scenario::save(&scenario::model().path(), &file).expect("the engine saves");
+    let before = model.restore(path(&file), SessionOptions::default()).expect("of this model");
+    before.save(path(&file)).expect("saves what it restored");
+    before.close().expect("closes");
+    assert_eq!(saved_transcript(path(&file)).expect("readable").len(), 5);
+    let after = model.restore(path(&file), SessionOptions::default()).expect("of this model");
+    let (_, reply) = answer(&after, text(scenario::PROMPTS[2]), greedy(scenario::MAX_TOKENS as u32)).expect("a reply");
+    let reply = reply.expect("whole");
+    assert_eq!(reply.text, expected[2]);
+    assert!(reply.cached_tokens > 24, "{} tokens of the cache", reply.cached_tokens);
+    let other = open(source(&scenario::slow_model().path())).expect("another model");
+    let refused = other.restore(path(&file), SessionOptions::default());
+    assert!(matches!(refused, Err(FfiError::Unsupported { .. })));
+    assert!(matches!(after.save("/no/such/folder/file".into()), Err(FfiError::CannotOpen { .. })));
+    std::fs::write(&file, b"something else").expect("a temporary file");
+    assert!(matches!(saved_transcript(path(&file)), Err(FfiError::Damaged { .. })));
+}
+
+#[test]
+fn memory_is_limited_taken_ahead_and_given_back() {
+    let file = scenario::model().path();
+    let tight = OpenOptions { max_anonymous_bytes: Some(1000), ..Default::default() };
+    let session = session(&Model::open(source(&file), tight).expect("opens"));
+    assert!(matches!(answer(&session, text("Hi"), greedy(1)), Err(FfiError::OutOfMemory { .. })));
+
+    let model = model();
+    let session = self::session(&model);
+    let read = session.prewarm().expect("reads the instructions").expect("nobody stops it");
+    assert_eq!(session.tokens_used().expect("open"), read);
+    let (_, reply) = answer(&session, text("Hi"), greedy(2)).expect("a reply");
+    assert_eq!(reply.map(|reply| reply.cached_tokens), Some(read));
+    let full = session.memory().expect("open");
+    assert!(full.kv > 0 && full.scratch > 0 && full.allocated >= full.kv && full.anonymous > 0);
+    session.trim(Trim::Buffers).expect("idle");
+    assert_eq!(session.memory().map(|now| (now.scratch, now.kv)).expect("open"), (0, full.kv));
+    session.trim(Trim::Pages).expect("idle");
+    assert_eq!(session.memory().map(|now| now.kv).expect("open"), 0);
+
+    let small = SessionOptions { kv_format: Some(KvFormat::Q8_0), ..Default::default() };
+    let small = model.session(small).expect("a session");
+    answer(&small, text("Hi"), greedy(2)).expect("a reply");
+    let bytes = |format| model.kv_bytes_per_token(format).expect("open");
+    assert!(bytes(KvFormat::Q8_0) < bytes(KvFormat::F16));
+    assert_eq!(bytes(KvFormat::F16), model.info().expect("open").kv_bytes_per_token);
+    assert!(small.memory().expect("open").kv < full.kv);
+}
+
+#[test]
+fn options_of_models_and_sessions_reach_the_engine() {
+    let file = source(&scenario::model().path());
+    let named = |template| OpenOptions { template: Some(template), ..Default::default() };
+    let about = |options| Model::open(file.clone(), options).and_then(|model| model.info()).map(|info| info.template);
+    assert_eq!(about(named(TemplateChoice::Builtin { name: "gemma".into() })).expect("built in"), "gemma");
+    assert_eq!(about(named(TemplateChoice::Text { text: "hi".into() })).expect("a template"), "the app's");
+    assert!(matches!(
+        about(named(TemplateChoice::Builtin { name: "?".into() })),
+        Err(FfiError::InvalidArgument { .. })
+    ));
+
+    let model = model();
+    let with = |options: SessionOptions| model.session(options).expect("a session");
+    let seeded = || with(SessionOptions { seed: Some(7), batch: Some(8), ..Default::default() });
+    let hot = || GenerationOptions { temperature: Some(3.0), max_tokens: Some(16), ..Default::default() };
+    let draw = |session: Arc<Session>| answer(&session, text("Hi"), hot()).expect("a reply").0;
+    assert_eq!(draw(seeded()), draw(seeded()));
+    let named = SessionOptions { instruction_set: Some("scalar".into()), ..Default::default() };
+    answer(&with(named), text("Hi"), greedy(2)).expect("every machine has it");
+}
+
+#[test]
+fn the_bundled_model_goes_on_when_its_context_is_full() {
+    let model = open(source(&scenario::bundled())).expect("the bundled model opens");
+    let small = |when_full| SessionOptions {
+        instructions: Some(scenario::BUNDLED_INSTRUCTIONS.into()),
+        context_tokens: Some(scenario::BUNDLED_CONTEXT as u32),
+        when_full,
+        ..Default::default()
+    };
+    let slides = model.session(small(Some(WhenFull::Slide))).expect("a session");
+    let fails = model.session(small(None)).expect("a session");
+    let expected = scenario::bundled_replies().expect("the engine replies");
+    assert!(expected[0].0.contains("06:45") && expected[1].0.contains("07:15"), "{expected:?}");
+    let mut full = 0;
+    for (prompt, (reply, left_out)) in scenario::BUNDLED_PROMPTS.into_iter().zip(&expected) {
+        assert_eq!(&answer(&slides, text(prompt), greedy(64)).expect("old turns go").0, reply);
+        assert_eq!(slides.messages_left_out().expect("open"), *left_out as u64);
+        full += u32::from(matches!(answer(&fails, text(prompt), greedy(64)), Err(FfiError::ContextFull { .. })));
+    }
+    assert!(full > 0 && expected[5].1 > 0, "{full} {expected:?}");
+    assert_eq!(slides.transcript().expect("open").len(), 13);
+}
+
+#[test]
+fn a_header_tells_what_the_open_model_does() {
+    let file = scenario::model().path();
+    let Probe { family, header_bytes, file_bytes, context_tokens, kv_bytes_per_token, bytes_per_token, .. } =
+        probe(source(&file)).expect("a sound file");
+    let info = model().info().expect("open");
+    assert_eq!((family, file_bytes, context_tokens), (info.family, info.file_bytes, info.context_tokens));
+    assert_eq!((kv_bytes_per_token, bytes_per_token), (info.kv_bytes_per_token, info.bytes_per_token));
+    let bytes = std::fs::read(&file).expect("written");
+    let header = bytes[..header_bytes as usize].to_vec();
+    assert_eq!(probe_header(header.clone(), file_bytes).expect("all there").bytes_per_token, bytes_per_token);
+    assert!(matches!(probe_header(header[..100].to_vec(), file_bytes), Err(FfiError::Damaged { .. })));
 }

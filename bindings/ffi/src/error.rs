@@ -1,23 +1,23 @@
 //! The few errors an app can act on. The engine's own are many and precise; they go into `reason`.
 
-use sprat::error::{ChatError, Error, TokenizerError};
+use sprat::error::{ChatError, Error, SavedFault, TokenizerError};
 
 /// What went wrong, by what an app can do about it.
 #[derive(Debug, thiserror::Error, uniffi::Error)]
 pub enum FfiError {
-    /// The file is not there, or the app may not read it: look at the path.
+    /// The file is not there, or the app may not read or write it: look at the path.
     #[error("{reason}")]
     CannotOpen {
         /// What the system said.
         reason: String,
     },
-    /// The file is damaged or incomplete: fetch it again.
+    /// The file is damaged or incomplete: fetch it again, or begin the session anew.
     #[error("{reason}")]
     Damaged {
         /// What is wrong in it.
         reason: String,
     },
-    /// The file is sound, but of a kind this version does not run: choose another model.
+    /// The file is sound, but not for this version, or the saved session not of this model: choose another.
     #[error("{reason}")]
     Unsupported {
         /// What is not supported.
@@ -76,6 +76,9 @@ impl From<Error> for FfiError {
                 Self::Unsupported { reason }
             }
             Error::Tokenizer(TokenizerError::UnknownModel { .. } | TokenizerError::UnknownPreTokenizer { .. }) => {
+                Self::Unsupported { reason }
+            }
+            Error::Saved { fault: SavedFault::OtherModel | SavedFault::Version { .. }, .. } => {
                 Self::Unsupported { reason }
             }
             Error::Gguf(_)

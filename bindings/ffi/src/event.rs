@@ -1,5 +1,7 @@
 //! What comes out of a session, as records.
 
+use crate::governor::Restraint;
+use crate::memory::Memory;
 use crate::message::ToolCall;
 
 /// Why a reply ended.
@@ -43,10 +45,16 @@ pub struct Reply {
     pub cached_tokens: u64,
     /// Tokens of the reply.
     pub generated_tokens: u64,
+    /// How many of them were guessed right and checked together with others.
+    pub guessed_tokens: u64,
+    /// Messages of the transcript, from the first after the instructions on, that the model sees no more.
+    pub messages_left_out: u64,
     /// From the beginning of the turn to the first token, in milliseconds.
     pub first_token_ms: f64,
     /// Tokens per second after the first.
     pub tokens_per_s: f64,
+    /// How far heat, battery, background or memory held the turn back.
+    pub restraint: Restraint,
     /// Memory at the end of the turn.
     pub memory: Memory,
 }
@@ -61,8 +69,11 @@ impl From<sprat::Reply> for Reply {
             prompt_tokens: reply.prompt_tokens as u64,
             cached_tokens: reply.cached_tokens as u64,
             generated_tokens: reply.generated_tokens as u64,
+            guessed_tokens: reply.guessed_tokens as u64,
+            messages_left_out: reply.messages_left_out as u64,
             first_token_ms: reply.first_token_ms,
             tokens_per_s: reply.tokens_per_s,
+            restraint: reply.restraint.into(),
             memory: reply.memory.into(),
         }
     }
@@ -124,29 +135,5 @@ pub struct Partial {
 impl From<sprat::Partial> for Partial {
     fn from(partial: sprat::Partial) -> Self {
         Self { text: partial.text, thinking: partial.thinking }
-    }
-}
-
-/// Memory of a session and its model, in bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, uniffi::Record)]
-pub struct Memory {
-    /// Size of the mapped model file.
-    pub mapped: u64,
-    /// How much of it is in memory.
-    pub resident: u64,
-    /// The session's KV cache.
-    pub kv: u64,
-    /// Buffers that computing takes.
-    pub scratch: u64,
-}
-
-impl From<sprat::Memory> for Memory {
-    fn from(memory: sprat::Memory) -> Self {
-        Self {
-            mapped: memory.mapped as u64,
-            resident: memory.resident as u64,
-            kv: memory.kv as u64,
-            scratch: memory.scratch as u64,
-        }
     }
 }

@@ -5,20 +5,28 @@
 
 mod error;
 mod event;
+mod governor;
 mod logging;
+mod memory;
 mod message;
 mod model;
 mod options;
+mod probe;
 mod session;
+mod source;
 mod stream;
 
 pub use error::FfiError;
-pub use event::{Event, Memory, Partial, Reply, StopReason};
+pub use event::{Event, Partial, Reply, StopReason};
+pub use governor::{Conditions, MemoryPressure, Pace, Restraint, Thermal, pace, set_conditions};
 pub use logging::{LogLevel, LogSink, set_log_level, set_log_sink};
+pub use memory::{Memory, Trim};
 pub use message::{Input, Message, Role, Tool, ToolCall, ToolResult};
 pub use model::{Model, ModelInfo};
-pub use options::{GenerationOptions, LogitBias, SessionOptions};
-pub use session::Session;
+pub use options::{GenerationOptions, KvFormat, LogitBias, SessionOptions, WhenFull};
+pub use probe::{Probe, probe, probe_header};
+pub use session::{Session, saved_transcript};
+pub use source::{OpenOptions, Source, TemplateChoice};
 pub use stream::ReplyStream;
 
 uniffi::setup_scaffolding!("sprat");

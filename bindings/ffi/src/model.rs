@@ -1,14 +1,14 @@
 //! A model file that is open.
 
-use std::os::fd::BorrowedFd;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use sprat::{Source, SpecialTokens};
+use sprat::SpecialTokens;
 
 use crate::error::FfiError;
 use crate::logging;
-use crate::options::SessionOptions;
+use crate::options::{KvFormat, SessionOptions};
 use crate::session::Session;
+use crate::source::{OpenOptions, Source};
 
 /// What a model says of itself.
 #[derive(Clone, Debug, PartialEq, uniffi::Record)]
@@ -25,7 +25,7 @@ pub struct ModelInfo {
     pub file_bytes: u64,
     /// Bytes of weights that one token reads.
     pub bytes_per_token: u64,
-    /// Bytes of KV cache for each token of the context.
+    /// Bytes of KV cache for each token of the context, stored as f16.
     pub kv_bytes_per_token: u64,
 }
 
@@ -49,11 +49,6 @@ impl From<&sprat::Model> for ModelInfo {
 pub struct Model(RwLock<Option<Arc<sprat::Model>>>);
 
 impl Model {
-    fn from_source(source: Source) -> Result<Arc<Self>, FfiError> {
-        logging::install();
-        Ok(Arc::new(Self(RwLock::new(Some(Arc::new(sprat::Model::open(source)?))))))
-    }
-
     /// The engine's model, while this is open.
     pub(crate) fn inner(&self) -> Result<Arc<sprat::Model>, FfiError> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).clone().ok_or(FfiError::Closed)
@@ -62,24 +57,12 @@ impl Model {
 
 #[uniffi::export]
 impl Model {
-    /// Maps the file at `path`.
+    /// Maps what is at `source` and checks it.
     #[uniffi::constructor]
-    pub fn open(path: String) -> Result<Arc<Self>, FfiError> {
-        Self::from_source(Source::Path(path.into()))
-    }
-
-    /// Maps `len_bytes` bytes from `offset_bytes` of an open file. The descriptor stays the caller's, who may close it
-    /// afterwards.
-    #[uniffi::constructor]
-    pub fn open_descriptor(descriptor: i32, offset_bytes: u64, len_bytes: u64) -> Result<Arc<Self>, FfiError> {
-        let failed = |reason: String| FfiError::CannotOpen { reason };
-        if descriptor < 0 {
-            return Err(failed(format!("{descriptor} is no file descriptor")));
-        }
-        // SAFETY: not -1, and only borrowed for the duplication, which the system refuses if it is not open.
-        let borrowed = unsafe { BorrowedFd::borrow_raw(descriptor) };
-        let descriptor = borrowed.try_clone_to_owned().map_err(|error| failed(error.to_string()))?;
-        Self::from_source(Source::Descriptor { descriptor, offset_bytes, len_bytes })
+    pub fn open(source: Source, options: OpenOptions) -> Result<Arc<Self>, FfiError> {
+        logging::install();
+        let model = sprat::Model::open_with(sprat::Source::try_from(source)?, &options.into())?;
+        Ok(Arc::new(Self(RwLock::new(Some(Arc::new(model))))))
     }
 
     /// What it says of itself.
@@ -91,6 +74,16 @@ impl Model {
     /// call against being freed meanwhile, but not its arguments.
     pub fn session(&self, options: SessionOptions) -> Result<Arc<Session>, FfiError> {
         Ok(Session::new(sprat::Session::new(&self.inner()?, options.try_into()?)?))
+    }
+
+    /// A session that was saved with this model. Its messages and tools replace those of the options.
+    pub fn restore(&self, path: String, options: SessionOptions) -> Result<Arc<Session>, FfiError> {
+        Ok(Session::new(sprat::Session::restore(&self.inner()?, path, options.try_into()?)?))
+    }
+
+    /// Bytes of KV cache for each token of the context, stored in this format.
+    pub fn kv_bytes_per_token(&self, format: KvFormat) -> Result<u64, FfiError> {
+        Ok(self.inner()?.kv_bytes_per_position(format.into()) as u64)
     }
 
     /// How many tokens `text` is, by itself.

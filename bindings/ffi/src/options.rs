@@ -14,10 +14,20 @@ pub struct SessionOptions {
     pub template: Option<String>,
     /// Whether the model is to think first; none leaves it to the template.
     pub thinking: Option<bool>,
+    /// What happens when the conversation no longer fits the context; none for the engine's choice, a failed turn.
+    pub when_full: Option<WhenFull>,
+    /// Where the session's random numbers begin; none takes a seed from the system.
+    pub seed: Option<u64>,
     /// Tokens the session may hold; none for what the model was made for.
     pub context_tokens: Option<u32>,
     /// Worker threads; none for the cores that help.
     pub threads: Option<u32>,
+    /// Tokens of one pass, up to 256.
+    pub batch: Option<u32>,
+    /// How keys and values are stored; none for half precision.
+    pub kv_format: Option<KvFormat>,
+    /// Name of the instruction set whose kernels compute; none for the best this CPU has.
+    pub instruction_set: Option<String>,
 }
 
 impl TryFrom<SessionOptions> for sprat::SessionOptions {
@@ -28,10 +38,52 @@ impl TryFrom<SessionOptions> for sprat::SessionOptions {
         let context = sprat::ContextOptions {
             max_positions: options.context_tokens.map(|n| n as usize),
             threads: options.threads.map(|n| n as usize),
-            ..Default::default()
+            batch: options.batch.map(|n| n as usize),
+            kv_format: options.kv_format.map(Into::into).unwrap_or_default(),
+            instruction_set: options.instruction_set,
         };
-        let (instructions, template, thinking) = (options.instructions, options.template, options.thinking);
-        Ok(Self { instructions, tools: tools?, template, thinking, context, ..Default::default() })
+        let SessionOptions { instructions, template, thinking, seed, .. } = options;
+        let when_full = options.when_full.map(Into::into).unwrap_or_default();
+        Ok(Self { instructions, tools: tools?, template, thinking, when_full, seed, context })
+    }
+}
+
+/// What happens when the conversation no longer fits the context.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, uniffi::Enum)]
+pub enum WhenFull {
+    /// The turn fails and changes nothing.
+    Fail,
+    /// The model no longer sees the oldest turns; instructions and transcript stay.
+    Slide,
+}
+
+impl From<WhenFull> for sprat::WhenFull {
+    fn from(when_full: WhenFull) -> Self {
+        match when_full {
+            WhenFull::Fail => Self::Fail,
+            WhenFull::Slide => Self::Slide,
+        }
+    }
+}
+
+/// How keys and values are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, uniffi::Enum)]
+pub enum KvFormat {
+    /// Half precision.
+    F16,
+    /// 8 bits, in blocks of 32 values: 53 % of the memory.
+    Q8_0,
+    /// 4 bits, in blocks of 32 values: 28 % of the memory.
+    Q4_0,
+}
+
+impl From<KvFormat> for sprat::KvFormat {
+    fn from(format: KvFormat) -> Self {
+        match format {
+            KvFormat::F16 => Self::F16,
+            KvFormat::Q8_0 => Self::Q8_0,
+            KvFormat::Q4_0 => Self::Q4_0,
+        }
     }
 }
 
@@ -75,6 +127,8 @@ pub struct GenerationOptions {
     pub stop: Vec<String>,
     /// Whether a stop keeps what was written so far as the reply, instead of undoing the turn.
     pub keep_partial: bool,
+    /// Whether tokens may be guessed from what was said and checked several at once; none for yes.
+    pub guess: Option<bool>,
 }
 
 impl From<GenerationOptions> for sprat::GenerationOptions {
@@ -95,6 +149,7 @@ impl From<GenerationOptions> for sprat::GenerationOptions {
         };
         let own = Self::default();
         let max_tokens = options.max_tokens.map_or(own.max_tokens, |n| n as usize);
-        Self { max_tokens, sampler, stop: options.stop, keep_partial: options.keep_partial, ..own }
+        let guess = options.guess.unwrap_or(own.guess);
+        Self { max_tokens, sampler, stop: options.stop, keep_partial: options.keep_partial, guess, ..own }
     }
 }

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use crate::error::FfiError;
-use crate::event::{Memory, Partial};
+use crate::event::Partial;
+use crate::memory::{Memory, Trim};
 use crate::message::{Input, Message, Tool};
 use crate::options::GenerationOptions;
 use crate::stream::ReplyStream;
@@ -23,6 +24,15 @@ impl Session {
     /// Begins a turn on a thread of its own; the stream brings the reply. Waits for a turn that is stopping.
     pub fn stream(&self, input: Input, options: GenerationOptions) -> Result<Arc<ReplyStream>, FfiError> {
         Ok(ReplyStream::new(self.0.stream(sprat::Input::from(input), &options.into())?))
+    }
+
+    /// Reads the conversation so far into the cache and tells how many tokens that is. Waits for it; `stop` ends it, and
+    /// then it is none.
+    pub fn prewarm(&self) -> Result<Option<u64>, FfiError> {
+        match self.0.prewarm() {
+            Err(sprat::Error::Stopped) => Ok(None),
+            read => Ok(Some(read? as u64)),
+        }
     }
 
     /// Stops the turn that runs, if any.
@@ -73,6 +83,16 @@ impl Session {
         Ok(Self::new(self.0.fork()?))
     }
 
+    /// Writes the session to a file: it is there whole, or as it was before.
+    pub fn save(&self, path: String) -> Result<(), FfiError> {
+        Ok(self.0.save(path)?)
+    }
+
+    /// Messages of the transcript, from the first after the instructions on, that the model sees no more.
+    pub fn messages_left_out(&self) -> Result<u64, FfiError> {
+        Ok(self.0.messages_left_out() as u64)
+    }
+
     /// Tokens in the cache.
     pub fn tokens_used(&self) -> Result<u64, FfiError> {
         Ok(self.0.tokens_used() as u64)
@@ -88,6 +108,11 @@ impl Session {
         Ok(self.0.count_tokens(sprat::Input::from(input))? as u64)
     }
 
+    /// Gives memory back; nothing is lost but time.
+    pub fn trim(&self, level: Trim) -> Result<(), FfiError> {
+        Ok(self.0.trim(level.into())?)
+    }
+
     /// Memory of this session and its model.
     pub fn memory(&self) -> Result<Memory, FfiError> {
         Ok(self.0.memory().into())
@@ -98,4 +123,10 @@ impl Session {
         self.0.close();
         Ok(())
     }
+}
+
+/// The messages of a saved session, which any model can take up.
+#[uniffi::export]
+pub fn saved_transcript(path: String) -> Result<Vec<Message>, FfiError> {
+    Ok(sprat::SavedSession::open(path)?.transcript().iter().cloned().map(Message::from).collect())
 }

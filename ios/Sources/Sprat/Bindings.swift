@@ -1,8 +1,27 @@
+import Foundation
 internal import SpratBindings
 
-/// Maps the model at `path`.
-func openFile(_ path: String) throws(SpratError) -> any ModelHandle {
-    try translated { LibraryModel(model: try SpratBindings.Model.open(path: path)) }
+/// Maps what is at `source`.
+func openSource(_ source: ModelSource, _ options: OpenOptions) throws(SpratError) -> any ModelHandle {
+    let options = try options.lowered()
+    return try translated {
+        LibraryModel(model: try SpratBindings.Model.open(source: source.lowered, options: options))
+    }
+}
+
+/// Looks at the header of what is at `source`.
+func probeSource(_ source: ModelSource) throws(SpratError) -> Probe {
+    try translated { try SpratBindings.probe(source: source.lowered) }.lifted
+}
+
+/// Looks at a header by itself.
+func probeHeader(_ header: Data, _ fileBytes: UInt64) throws(SpratError) -> Probe {
+    try translated { try SpratBindings.probeHeader(header: header, fileBytes: fileBytes) }.lifted
+}
+
+/// The messages of a saved session.
+func readTranscript(_ path: String) throws(SpratError) -> [Message] {
+    try translated { try SpratBindings.savedTranscript(path: path) }.map(\.lifted)
 }
 
 private struct LibraryModel: ModelHandle {
@@ -17,11 +36,17 @@ private struct LibraryModel: ModelHandle {
     }
 
     func session(instructions: String?, options: SessionOptions) throws(SpratError) -> any SessionHandle {
-        let lowered = SpratBindings.SessionOptions(
-            instructions: instructions, tools: options.tools.map(\.lowered), template: options.template, thinking: options.thinking,
-            contextTokens: try unsigned("contextTokens", options.contextTokens),
-            threads: try unsigned("threads", options.threads))
+        let lowered = try options.lowered(instructions)
         return try translated { LibrarySession(session: try model.session(options: lowered)) }
+    }
+
+    func restore(path: String, options: SessionOptions) throws(SpratError) -> any SessionHandle {
+        let lowered = try options.lowered(nil)
+        return try translated { LibrarySession(session: try model.restore(path: path, options: lowered)) }
+    }
+
+    func kvBytesPerToken(_ format: KVFormat) throws(SpratError) -> Int64 {
+        try translated { Int64(try model.kvBytesPerToken(format: format.lowered)) }
     }
 
     func countTokens(in text: String) throws(SpratError) -> Int {
@@ -64,6 +89,10 @@ private struct LibrarySession: SessionHandle {
         try translated { Int(try session.contextLimit()) }
     }
 
+    func messagesLeftOut() throws(SpratError) -> Int {
+        try translated { Int(try session.messagesLeftOut()) }
+    }
+
     func memory() throws(SpratError) -> Memory {
         try translated { try session.memory() }.lifted
     }
@@ -71,6 +100,18 @@ private struct LibrarySession: SessionHandle {
     func stream(_ input: Input, options: GenerationOptions) throws(SpratError) -> any ReplyHandle {
         let (input, options) = (try input.lowered(), try options.lowered())
         return try translated { LibraryReply(stream: try session.stream(input: input, options: options)) }
+    }
+
+    func prewarm() throws(SpratError) -> Int? {
+        try translated { try session.prewarm() }.map { Int($0) }
+    }
+
+    func save(path: String) throws(SpratError) {
+        try translated { try session.save(path: path) }
+    }
+
+    func trim(_ level: Trim) throws(SpratError) {
+        try translated { try session.trim(level: level.lowered) }
     }
 
     func stop() {

@@ -27,7 +27,9 @@ final class Script: ModelHandle, @unchecked Sendable {
     let failure: SpratError?
     private let replies: [String]
     private let lock = NSLock()
-    private var turn = 0 // under the lock
+    // Under the lock.
+    private var turn = 0
+    private var saved: [String: [Message]] = [:] // sessions are saved in memory alone
 
     init(replies: [String], pause: Duration, failure: SpratError?) {
         self.replies = replies
@@ -40,6 +42,17 @@ final class Script: ModelHandle, @unchecked Sendable {
     func session(instructions: String?, options: SessionOptions) -> any SessionHandle {
         ScriptedSession(script: self, messages: systemMessage(instructions))
     }
+
+    func restore(path: String, options: SessionOptions) throws(SpratError) -> any SessionHandle {
+        guard let messages = lock.withLock({ saved[path] }) else { throw .cannotOpen("nothing was saved to \(path)") }
+        return ScriptedSession(script: self, messages: messages)
+    }
+
+    func save(_ messages: [Message], path: String) {
+        lock.withLock { saved[path] = messages }
+    }
+
+    func kvBytesPerToken(_ format: KVFormat) -> Int64 { 0 }
 
     func countTokens(in text: String) -> Int { words(text).count }
 
@@ -81,7 +94,9 @@ private final class ScriptedSession: SessionHandle, @unchecked Sendable {
 
     func contextLimit() -> Int { fakeContextTokens }
 
-    func memory() -> Memory { Memory(mapped: 0, resident: 0, kv: 0, scratch: 0) }
+    func messagesLeftOut() -> Int { 0 }
+
+    func memory() -> Memory { Memory() }
 
     func stream(_ input: Input, options: GenerationOptions) throws(SpratError) -> any ReplyHandle {
         try idle { () throws(SpratError) in
@@ -90,6 +105,19 @@ private final class ScriptedSession: SessionHandle, @unchecked Sendable {
             running = reply
             return reply
         }
+    }
+
+    func prewarm() throws(SpratError) -> Int? {
+        let read = tokensUsed()
+        return try idle { () throws(SpratError) in read }
+    }
+
+    func save(path: String) throws(SpratError) {
+        try idle { () throws(SpratError) in script.save(messages, path: path) }
+    }
+
+    func trim(_ level: Trim) throws(SpratError) {
+        try idle { () throws(SpratError) in }
     }
 
     func stop() {

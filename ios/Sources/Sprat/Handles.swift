@@ -2,6 +2,8 @@
 protocol ModelHandle: Sendable {
     func info() throws(SpratError) -> ModelInfo
     func session(instructions: String?, options: SessionOptions) throws(SpratError) -> any SessionHandle
+    func restore(path: String, options: SessionOptions) throws(SpratError) -> any SessionHandle
+    func kvBytesPerToken(_ format: KVFormat) throws(SpratError) -> Int64
     func countTokens(in text: String) throws(SpratError) -> Int
     func close()
 }
@@ -14,9 +16,14 @@ protocol SessionHandle: Sendable {
     func partial() -> Partial?
     func tokensUsed() throws(SpratError) -> Int
     func contextLimit() throws(SpratError) -> Int
+    func messagesLeftOut() throws(SpratError) -> Int
     func memory() throws(SpratError) -> Memory
     /// Begins a turn; waits for one that is stopping.
     func stream(_ input: Input, options: GenerationOptions) throws(SpratError) -> any ReplyHandle
+    /// Waits; ``stop()`` ends it, and then it is nil.
+    func prewarm() throws(SpratError) -> Int?
+    func save(path: String) throws(SpratError)
+    func trim(_ level: Trim) throws(SpratError)
     func stop()
     func setInstructions(_ instructions: String?) throws(SpratError)
     func setTools(_ tools: [Tool]) throws(SpratError)

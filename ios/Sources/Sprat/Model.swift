@@ -24,13 +24,36 @@ public final class Model: Sendable {
     /// Maps the file at `url` and checks it: milliseconds to tenths of a second, on a thread for waiting.
     ///
     /// - Throws: ``SpratError/cannotOpen(_:)``, ``SpratError/damaged(_:)`` or ``SpratError/unsupported(_:)``.
-    public static func open(_ url: URL) async throws -> Model {
-        try await open(path: url.path)
+    public static func open(_ url: URL, options: OpenOptions = OpenOptions()) async throws -> Model {
+        try await open(.file(url), options: options)
     }
 
-    /// Maps the file at `path`, as ``open(_:)`` does.
-    public static func open(path: String) async throws -> Model {
-        try await onWaitingThread { () throws(SpratError) in try Model(openFile(path)) }
+    /// Maps the file at `path`, as ``open(_:options:)-(URL,_)`` does.
+    public static func open(path: String, options: OpenOptions = OpenOptions()) async throws -> Model {
+        try await open(URL(fileURLWithPath: path), options: options)
+    }
+
+    /// Maps a part of an open file, or a split model, as ``open(_:options:)-(URL,_)`` does.
+    public static func open(_ source: ModelSource, options: OpenOptions = OpenOptions()) async throws -> Model {
+        try await onWaitingThread { () throws(SpratError) in try Model(openSource(source, options)) }
+    }
+
+    /// Looks at the header of a model alone: whether it is supported, and what it needs. Throws as opening it does.
+    public static func probe(_ source: ModelSource) async throws -> Probe {
+        try await onWaitingThread { () throws(SpratError) in try probeSource(source) }
+    }
+
+    /// The same for the first bytes of a file of `fileBytes`, before the rest is fetched: some megabytes, most of it the
+    /// vocabulary.
+    ///
+    /// - Throws: ``SpratError/damaged(_:)`` if the header is longer than `header`; what opening the file would throw.
+    public static func probe(header: Data, fileBytes: UInt64) async throws -> Probe {
+        try await onWaitingThread { () throws(SpratError) in try probeHeader(header, fileBytes) }
+    }
+
+    /// Bytes of KV cache that each token of a conversation takes, stored in this format.
+    public func kvBytesPerToken(_ format: KVFormat) throws(SpratError) -> Int64 {
+        try handle.kvBytesPerToken(format)
     }
 
     /// How many tokens `text` is by itself; for a whole conversation see ``Session/countTokens(in:)``.
@@ -59,7 +82,7 @@ public struct ModelInfo: Sendable, Equatable {
     public let fileBytes: Int64
     /// Bytes of weights that one token reads: generation is as fast as memory brings them.
     public let bytesPerToken: Int64
-    /// Bytes of KV cache that each token of a conversation takes.
+    /// Bytes of KV cache that each token of a conversation takes, stored as ``KVFormat/f16``.
     public let kvBytesPerToken: Int64
 }
 

@@ -10,17 +10,49 @@ public struct SessionOptions: Sendable, Equatable {
     public var contextTokens: Int?
     /// Worker threads; nil for the cores that help. The text does not depend on it.
     public var threads: Int?
+    /// What happens when the conversation no longer fits the context; nil for ``WhenFull/fail``.
+    public var whenFull: WhenFull?
+    /// Where the random numbers of the conversation begin; nil takes a seed from the system. Replies whose options name no
+    /// seed of their own go on from there, one after the other.
+    public var seed: UInt64?
+    /// How the cache stores the conversation; nil for ``KVFormat/f16``.
+    public var kvFormat: KVFormat?
+    /// Tokens of a prompt that are computed at once, up to 256. The text does not depend on it.
+    public var batch: Int?
+    /// Name of the instruction set that computes; nil for the best of this processor. The text does not depend on it.
+    public var instructionSet: String?
 
-    /// The choices named, and the engine's for the others.
+    /// The commonest choices; the others are set on the value.
     public init(
-        tools: [Tool] = [], template: String? = nil, thinking: Bool? = nil, contextTokens: Int? = nil, threads: Int? = nil
+        tools: [Tool] = [], template: String? = nil, thinking: Bool? = nil, contextTokens: Int? = nil, threads: Int? = nil,
+        whenFull: WhenFull? = nil
     ) {
         self.tools = tools
         self.template = template
         self.thinking = thinking
         self.contextTokens = contextTokens
         self.threads = threads
+        self.whenFull = whenFull
     }
+}
+
+/// What happens when the conversation no longer fits the context.
+public enum WhenFull: Sendable {
+    /// The turn throws ``SpratError/contextFull(usedTokens:limitTokens:)`` and changes nothing.
+    case fail
+    /// The model no longer sees the oldest turns: the instructions stay, whole turns are left out until half of the context
+    /// is free. ``Session/transcript`` keeps everything, ``Session/messagesLeftOut`` tells how much the model does not see.
+    case slide
+}
+
+/// How the cache stores keys and values. Fewer bits take less memory, and the text is not quite the same.
+public enum KVFormat: Sendable {
+    /// Half precision.
+    case f16
+    /// 8 bits a value, in blocks: 53 % of the memory.
+    case q8_0
+    /// 4 bits a value, in blocks: 28 % of the memory.
+    case q4_0
 }
 
 /// Choices for one reply. What is nil is chosen by the engine; what is out of range is told by the call that uses it.
@@ -53,6 +85,9 @@ public struct GenerationOptions: Sendable, Equatable {
     public var stop: [String] = []
     /// Whether ``Session/stop()`` keeps what was written so far as the reply, instead of undoing the turn.
     public var keepPartial = false
+    /// Whether tokens may be guessed from what was said and checked several at once, which is sooner where a reply repeats
+    /// something; nil for yes. The text does not depend on it.
+    public var guess: Bool?
 
     /// The commonest choices; the others are set on the value.
     public init(

@@ -19,7 +19,9 @@ extension SpratBindings.Reply {
         Reply(
             text: text, stopReason: stop.lifted, thinking: thinking, toolCalls: toolCalls.map(\.lifted),
             promptTokens: Int(promptTokens), cachedTokens: Int(cachedTokens), generatedTokens: Int(generatedTokens),
-            firstTokenMs: firstTokenMs, tokensPerSecond: tokensPerS, memory: memory.lifted)
+            guessedTokens: Int(guessedTokens), messagesLeftOut: Int(messagesLeftOut), firstTokenMs: firstTokenMs,
+            tokensPerSecond: tokensPerS, slowestPace: restraint.slowest.lifted, pausedMs: Int(restraint.pausedMs),
+            memory: memory.lifted)
     }
 }
 
@@ -36,7 +38,18 @@ extension SpratBindings.StopReason {
 
 extension SpratBindings.Memory {
     var lifted: Memory {
-        Memory(mapped: Int64(mapped), resident: Int64(resident), kv: Int64(kv), scratch: Int64(scratch))
+        Memory(
+            mapped: Int64(mapped), resident: Int64(resident), kv: Int64(kv), scratch: Int64(scratch),
+            allocated: Int64(allocated), anonymous: Int64(anonymous))
+    }
+}
+
+extension SpratBindings.Probe {
+    var lifted: Probe {
+        Probe(
+            name: name, family: family, fileBytes: Int64(fileBytes), headerBytes: Int64(headerBytes),
+            contextTokens: Int(contextTokens), kvBytesPerToken: Int64(kvBytesPerToken),
+            bytesPerToken: Int64(bytesPerToken))
     }
 }
 
@@ -112,28 +125,4 @@ extension Input {
         case .edit(let index, let text): .edit(index: try unsigned("index", index) ?? 0, text: text)
         }
     }
-}
-
-extension GenerationOptions {
-    func lowered() throws(SpratError) -> SpratBindings.GenerationOptions {
-        var biases: [LogitBias] = []
-        for (token, bias) in logitBias {
-            biases.append(LogitBias(token: try unsigned("logitBias", token) ?? 0, bias: bias))
-        }
-        return SpratBindings.GenerationOptions(
-            maxTokens: try unsigned("maximumResponseTokens", maximumResponseTokens), temperature: temperature,
-            topK: try unsigned("topK", topK), topP: topP, minP: minP, typicalP: typicalP,
-            repetitionPenalty: repetitionPenalty, frequencyPenalty: frequencyPenalty, presencePenalty: presencePenalty,
-            penaltyWindow: try unsigned("penaltyWindow", penaltyWindow), logitBias: biases, seed: seed, stop: stop,
-            keepPartial: keepPartial)
-    }
-}
-
-/// The library's numbers have no sign and 32 bits; another is refused here, where its name is known.
-func unsigned(_ name: String, _ value: Int?) throws(SpratError) -> UInt32? {
-    guard let value else { return nil }
-    guard let lowered = UInt32(exactly: value) else {
-        throw .invalidArgument("\(name): \(value) is outside 0...\(UInt32.max)")
-    }
-    return lowered
 }

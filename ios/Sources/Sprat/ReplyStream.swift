@@ -106,10 +106,18 @@ public struct Reply: Sendable, Equatable {
     public var cachedTokens = 0
     /// Tokens of the reply.
     public let generatedTokens: Int
+    /// How many of them were guessed right and checked together with others.
+    public var guessedTokens = 0
+    /// Messages of the transcript, from the first after the instructions on, that the model sees no more.
+    public var messagesLeftOut = 0
     /// From the call to the first token, in milliseconds.
     public var firstTokenMs = 0.0
     /// Tokens per second after the first.
     public var tokensPerSecond = 0.0
+    /// The slowest pace of the turn: what heat, battery, background or memory held it back to.
+    public var slowestPace = Pace.full
+    /// How long the turn was paused, in milliseconds.
+    public var pausedMs = 0
     /// Memory at the end of the turn.
-    public var memory = Memory(mapped: 0, resident: 0, kv: 0, scratch: 0)
+    public var memory = Memory()
 }

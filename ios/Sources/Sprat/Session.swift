@@ -1,3 +1,5 @@
+import Foundation
+
 /// A conversation with a model: what was said, and the cache that saves reading it again.
 ///
 /// A turn is a transaction: one that is cancelled or that fails leaves the conversation as it was before. One turn runs at a
@@ -18,6 +20,25 @@ public final class Session: Sendable {
 
     private init(handle: any SessionHandle) {
         self.handle = handle
+    }
+
+    /// A conversation that ``save(to:)`` wrote to the file at `url` with this very model: it goes on without reading anything
+    /// anew. Its messages and tools replace those of `options`. The file must stay as it is while the session is open;
+    /// saving to the same place replaces it and does no harm.
+    ///
+    /// - Throws: ``SpratError/cannotOpen(_:)``, ``SpratError/damaged(_:)``; ``SpratError/unsupported(_:)`` if it was written
+    ///   with another model or by another version of the library: see ``savedTranscript(at:)``.
+    public static func restore(
+        from url: URL, model: Model, options: SessionOptions = SessionOptions()
+    ) async throws -> Session {
+        try await onWaitingThread { () throws(SpratError) in
+            Session(handle: try model.handle.restore(path: url.path, options: options))
+        }
+    }
+
+    /// The messages of the session that was saved at `url`. Any model can take them up with ``setTranscript(_:)``.
+    public static func savedTranscript(at url: URL) async throws -> [Message] {
+        try await onWaitingThread { () throws(SpratError) in try readTranscript(url.path) }
     }
 
     /// The messages so far, instructions first.
@@ -44,6 +65,12 @@ public final class Session: Sendable {
     /// Tokens that the conversation may take.
     public var contextLimit: Int {
         get throws(SpratError) { try handle.contextLimit() }
+    }
+
+    /// Messages of the transcript, from the first after the instructions on, that the model sees no more because of
+    /// ``WhenFull/slide``.
+    public var messagesLeftOut: Int {
+        get throws(SpratError) { try handle.messagesLeftOut() }
     }
 
     /// Memory of this session and of its model.
@@ -80,6 +107,38 @@ public final class Session: Sendable {
     public func streamResponse(to input: Input, options: GenerationOptions = GenerationOptions()) -> ReplyStream {
         let handle = self.handle
         return ReplyStream { try handle.stream(input, options: options) }
+    }
+
+    /// Reads the conversation so far into the cache, so that the next turn begins sooner, and returns how many tokens that is:
+    /// as when the user begins to type. Cancelling the task stops it; then everything is as before.
+    ///
+    /// - Throws: ``SpratError``; `CancellationError` when ``stop()`` was called or the task cancelled.
+    @discardableResult
+    public func prewarm() async throws -> Int {
+        let handle = self.handle
+        let read = try await withTaskCancellationHandler {
+            try await onWaitingThread { () throws(SpratError) in try handle.prewarm() }
+        } onCancel: {
+            handle.stop()
+        }
+        try Task.checkCancellation()
+        guard let read else { throw CancellationError() }
+        return read
+    }
+
+    /// Writes the conversation to the file at `url`: transcript, tools, random numbers and the cache, so that
+    /// ``restore(from:model:options:)`` goes on without reading anything anew. The file is there whole or as it was before,
+    /// should the battery run out meanwhile.
+    ///
+    /// - Throws: ``SpratError/busy``; ``SpratError/cannotOpen(_:)`` if it cannot be written, a full disk included.
+    public func save(to url: URL) async throws {
+        let handle = self.handle
+        try await onWaitingThread { try handle.save(path: url.path) }
+    }
+
+    /// Gives memory back, as when the system is short of it. Nothing is lost but time.
+    public func trim(_ level: Trim) throws(SpratError) {
+        try handle.trim(level)
     }
 
     /// Stops the turn that runs, if any: it ends within milliseconds, and is taken back unless
@@ -131,16 +190,4 @@ public enum Input: Sendable, Equatable {
     case regenerate
     /// A user's message, by its place in ``Session/transcript``, is replaced, and what followed it dropped.
     case edit(index: Int, text: String)
-}
-
-/// Memory of a session and of its model, in bytes.
-public struct Memory: Sendable, Equatable {
-    /// Size of the mapped model file.
-    public let mapped: Int64
-    /// How much of it is in memory: pages that the system takes back when it needs them.
-    public let resident: Int64
-    /// The conversation's KV cache.
-    public let kv: Int64
-    /// Buffers that computing takes.
-    public let scratch: Int64
 }

@@ -2,11 +2,11 @@ import Foundation
 
 /// What can go wrong, by what an app can do about it. No description holds text of a prompt or of a reply.
 public enum SpratError: Error, Sendable, Equatable {
-    /// The model file is not there, or the app may not read it: look at the path.
+    /// The file is not there, or the app may not read or write it: look at the path.
     case cannotOpen(String)
-    /// The file is damaged or incomplete: fetch it again.
+    /// The file is damaged or incomplete: fetch it again, or begin the session anew.
     case damaged(String)
-    /// The file is sound, but of a kind this version does not run: choose another model.
+    /// The file is sound, but of a kind this version does not run, or the saved session not of this model: choose another.
     case unsupported(String)
     /// The file's chat template cannot be used: name a built-in one in the session's options.
     case template(String)

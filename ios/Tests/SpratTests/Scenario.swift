@@ -10,12 +10,34 @@ enum Scenario {
     /// Takes a millisecond or more for a token.
     static let slow = folder.appendingPathComponent("slow.gguf")
 
+    /// The model of the repository, which was really trained.
+    static let bundled = folder.appendingPathComponent("bundled.gguf")
+    /// The conversation after two of the three turns, as the engine saved it.
+    static let saved = folder.appendingPathComponent("saved.sprat")
+
     static let instructions = "Be brief."
     static let prompts = ["Hello", "Grüße, 你好 🐟", "Thank you"]
 
     static func replies() throws -> [String] {
         try prompts.indices.map {
             try String(contentsOf: folder.appendingPathComponent("reply-\($0).txt"), encoding: .utf8)
+        }
+    }
+
+    /// What the engine read from the model's header.
+    static func probe() throws -> String {
+        try String(contentsOf: folder.appendingPathComponent("probe.txt"), encoding: .utf8)
+    }
+
+    static let bundledInstructions = "Tools: set_alarm, set_timer, weather"
+    static let bundledContext = 160
+
+    /// The turns of the bundled model in a context that old turns slide out of.
+    static func bundledTurns() throws -> [(prompt: String, reply: String, messagesLeftOut: Int)] {
+        let text = try String(contentsOf: folder.appendingPathComponent("bundled.txt"), encoding: .utf8)
+        return text.components(separatedBy: "\n").map { line in
+            let parts = line.components(separatedBy: "\t")
+            return (parts[0], parts[1], Int(parts[2]) ?? -1)
         }
     }
 
@@ -46,8 +68,8 @@ enum Scenario {
         return try temporary(data.prefix(data.count / 2))
     }
 
-    private static func temporary(_ data: Data) throws -> URL {
-        let url = FileManager.default.temporaryDirectory.appendingPathComponent("\(UUID()).gguf")
+    static func temporary(_ data: Data) throws -> URL {
+        let url = FileManager.default.temporaryDirectory.appendingPathComponent("\(UUID())")
         try data.write(to: url)
         return url
     }

@@ -4,7 +4,7 @@ use super::{Source, none, sources};
 
 /// Where `unsafe` may stand: a file, or a folder when it ends in a slash. Each with the reason.
 const UNSAFE: &[(&str, &str)] = &[
-    ("bindings/ffi/src/model.rs", "borrows a descriptor that Kotlin names by its number"),
+    ("bindings/ffi/src/source.rs", "borrows a descriptor that Kotlin names by its number"),
     ("core/engine/src/backend/cpu/attention.rs", "workers write disjoint heads between barriers"),
     ("core/engine/src/backend/cpu/attention_in.rs", "workers write disjoint heads between barriers"),
     ("core/engine/src/backend/cpu/attention_out.rs", "workers write disjoint rows between barriers"),

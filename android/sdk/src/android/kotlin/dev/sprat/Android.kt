@@ -16,17 +16,22 @@ public suspend fun Model.Companion.open(
     descriptor: ParcelFileDescriptor,
     offsetBytes: Long = 0,
     lengthBytes: Long = descriptor.statSize - offsetBytes,
-): Model = openDescriptor(descriptor.fd, offsetBytes, lengthBytes)
+    options: OpenOptions = OpenOptions(),
+): Model = open(ModelSource.Descriptor(descriptor.fd, offsetBytes, lengthBytes), options)
 
 /**
  * Opens the model that lies in the app's assets as [name]. Keep it uncompressed (`androidResources { noCompress += "gguf" }`
  * in the app's build), and it is mapped where it is; otherwise the first call copies it to the app's files.
  */
-public suspend fun Model.Companion.fromAsset(context: Context, name: String): Model {
+public suspend fun Model.Companion.fromAsset(
+    context: Context,
+    name: String,
+    options: OpenOptions = OpenOptions(),
+): Model {
     val app = context.applicationContext
     val installed = app.packageManager.getPackageInfo(app.packageName, 0).lastUpdateTime
     val folder = File(app.noBackupFilesDir, "sprat")
-    return owned(Dispatchers.IO, { Model(openAsset(AndroidAssets(app.assets), name, folder, installed)) }) { it }
+    return owned(Dispatchers.IO, { Model(openAsset(AndroidAssets(app.assets), name, folder, installed, options)) }) { it }
 }
 
 private class AndroidAssets(private val manager: AssetManager) : Assets {

@@ -24,12 +24,18 @@ internal class AssetPlace(val descriptor: Int, val offsetBytes: Long, val length
  * [folder] once for each [version] of the app. A copy is renamed when it is complete, so that one that was broken off is
  * never taken for a model.
  */
-internal fun openAsset(assets: Assets, name: String, folder: File, version: Long): ModelHandle = try {
+internal fun openAsset(
+    assets: Assets,
+    name: String,
+    folder: File,
+    version: Long,
+    options: OpenOptions = OpenOptions(),
+): ModelHandle = try {
     val place = assets.place(name)
     if (place != null) {
-        place.use { openDescriptorRange(it.descriptor, it.offsetBytes, it.lengthBytes) }
+        place.use { openSource(ModelSource.Descriptor(it.descriptor, it.offsetBytes, it.lengthBytes), options) }
     } else {
-        openFile(copied(assets, name, folder, version).path)
+        openSource(ModelSource.Path(copied(assets, name, folder, version).path), options)
     }
 } catch (failure: IOException) {
     throw SpratException.CannotOpen("asset $name: ${failure.message}", failure)

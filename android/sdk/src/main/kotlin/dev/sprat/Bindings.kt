@@ -4,14 +4,21 @@ import dev.sprat.ffi.FfiException
 import dev.sprat.ffi.InternalException
 import java.util.concurrent.atomic.AtomicBoolean
 
-/** Maps the model at [path]. */
-internal fun openFile(path: String): ModelHandle = translated { LibraryModel(dev.sprat.ffi.Model.open(path)) }
-
-/** Maps a part of the file behind a descriptor. */
-internal fun openDescriptorRange(descriptor: Int, offsetBytes: Long, lengthBytes: Long): ModelHandle = translated {
-    val (offset, length) = unsigned("offsetBytes", offsetBytes) to unsigned("lengthBytes", lengthBytes)
-    LibraryModel(dev.sprat.ffi.Model.openDescriptor(descriptor, offset, length))
+/** Maps what is at [source]. */
+internal fun openSource(source: ModelSource, options: OpenOptions): ModelHandle = translated {
+    LibraryModel(dev.sprat.ffi.Model.open(source.lowered(), options.lowered()))
 }
+
+/** Looks at the header of what is at [source]. */
+internal fun probeSource(source: ModelSource): Probe = translated { dev.sprat.ffi.probe(source.lowered()) }.lifted()
+
+/** Looks at a header by itself. */
+internal fun probeBytes(header: ByteArray, fileBytes: Long): Probe =
+    translated { dev.sprat.ffi.probeHeader(header, unsigned("fileBytes", fileBytes)) }.lifted()
+
+/** The messages of a saved session. */
+internal fun readTranscript(path: String): List<Message> =
+    translated { dev.sprat.ffi.savedTranscript(path) }.map { it.lifted() }
 
 private class LibraryModel(private val model: dev.sprat.ffi.Model) : ModelHandle {
     private val closed = AtomicBoolean()
@@ -21,6 +28,12 @@ private class LibraryModel(private val model: dev.sprat.ffi.Model) : ModelHandle
 
     override fun session(options: SessionOptions): SessionHandle =
         translated { LibrarySession(model.session(options.lowered())) }
+
+    override fun restore(path: String, options: SessionOptions): SessionHandle =
+        translated { LibrarySession(model.restore(path, options.lowered())) }
+
+    override fun kvBytesPerToken(format: KvFormat): Long =
+        translated { model.kvBytesPerToken(format.lowered()) }.toLong()
 
     override fun countTokens(text: String): Int = translated { model.countTokens(text).toInt() }
 
@@ -48,11 +61,20 @@ private class LibrarySession(private val session: dev.sprat.ffi.Session) : Sessi
     override val contextLimit: Int
         get() = translated { session.contextLimit() }.toInt()
 
+    override val messagesLeftOut: Int
+        get() = translated { session.messagesLeftOut() }.toInt()
+
     override val memory: Memory
         get() = translated { session.memory() }.lifted()
 
     override fun stream(input: Input, options: GenerationOptions): ReplyHandle =
         translated { LibraryReply(session.stream(input.lowered(), options.lowered())) }
+
+    override fun prewarm(): Int? = translated { session.prewarm() }?.toInt()
+
+    override fun save(path: String) = translated { session.save(path) }
+
+    override fun trim(level: Trim) = translated { session.trim(level.lowered()) }
 
     override fun stop() = translated { session.stop() }
 

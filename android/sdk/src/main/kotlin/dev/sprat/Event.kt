@@ -74,12 +74,20 @@ public class Reply(
     public val cachedTokens: Int = 0,
     /** Tokens of the reply. */
     public val generatedTokens: Int = 0,
+    /** How many of them were guessed right and checked together with others. */
+    public val guessedTokens: Int = 0,
+    /** Messages of the transcript, from the first after the instructions on, that the model sees no more. */
+    public val messagesLeftOut: Int = 0,
     /** From the call to the first token, in milliseconds. */
     public val firstTokenMs: Double = 0.0,
     /** Tokens per second after the first. */
     public val tokensPerSecond: Double = 0.0,
+    /** The slowest pace of the turn: what heat, battery, background or memory held it back to. */
+    public val slowestPace: Pace = Pace.Full,
+    /** How long the turn was paused, in milliseconds. */
+    public val pausedMs: Long = 0,
     /** Memory at the end of the turn. */
-    public val memory: Memory = Memory(0, 0, 0, 0),
+    public val memory: Memory = Memory(0, 0, 0, 0, 0, 0),
 ) {
     /** Without the text, which has no place in a log. */
     override fun toString(): String =

@@ -1,5 +1,6 @@
 package dev.sprat
 
+import java.util.concurrent.ConcurrentHashMap
 import java.util.concurrent.atomic.AtomicInteger
 import kotlin.time.Duration
 import kotlinx.coroutines.delay
@@ -26,9 +27,17 @@ private class Script(val replies: List<String>, val pause: Duration, val failure
 
     override fun session(options: SessionOptions): SessionHandle = ScriptedSession(this, systemMessage(options.instructions))
 
+    override fun restore(path: String, options: SessionOptions): SessionHandle =
+        ScriptedSession(this, saved[path] ?: throw SpratException.CannotOpen("nothing was saved to $path", null))
+
+    override fun kvBytesPerToken(format: KvFormat): Long = 0
+
     override fun countTokens(text: String): Int = words(text).size
 
     override fun close() = Unit
+
+    /** Sessions are saved in memory alone. */
+    val saved = ConcurrentHashMap<String, List<Message>>()
 
     fun next(): String = replies[turn.getAndIncrement() % replies.size]
 }
@@ -52,12 +61,20 @@ private class ScriptedSession(private val script: Script, private var messages: 
         @Synchronized get() = messages.sumOf { words(it.content).size }
 
     override val contextLimit: Int = CONTEXT_TOKENS
-    override val memory: Memory = Memory(0, 0, 0, 0)
+    override val messagesLeftOut: Int = 0
+    override val memory: Memory = Memory(0, 0, 0, 0, 0, 0)
 
     @Synchronized
     override fun stream(input: Input, options: GenerationOptions): ReplyHandle = idle {
         ScriptedReply(this, messages.with(input), script, options).also { running = it }
     }
+
+    override fun prewarm(): Int? = idle { tokensUsed }
+
+    @Synchronized
+    override fun save(path: String) = idle { script.saved[path] = messages }
+
+    override fun trim(level: Trim) = idle { }
 
     override fun stop() {
         running?.close()

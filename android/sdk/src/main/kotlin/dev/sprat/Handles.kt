@@ -1,10 +1,14 @@
 package dev.sprat
 
-/** What stands behind a [Model]: the library ([openFile]), or a script ([FakeModel]). */
+/** What stands behind a [Model]: the library ([openSource]), or a script ([FakeModel]). */
 internal interface ModelHandle : AutoCloseable {
     val info: ModelInfo
 
     fun session(options: SessionOptions): SessionHandle
+
+    fun restore(path: String, options: SessionOptions): SessionHandle
+
+    fun kvBytesPerToken(format: KvFormat): Long
 
     fun countTokens(text: String): Int
 
@@ -18,10 +22,18 @@ internal interface SessionHandle : AutoCloseable {
     val partial: Partial?
     val tokensUsed: Int
     val contextLimit: Int
+    val messagesLeftOut: Int
     val memory: Memory
 
     /** Begins a turn; waits for one that is stopping. */
     fun stream(input: Input, options: GenerationOptions): ReplyHandle
+
+    /** Waits; [stop] ends it, and then it is null. */
+    fun prewarm(): Int?
+
+    fun save(path: String)
+
+    fun trim(level: Trim)
 
     fun stop()
 

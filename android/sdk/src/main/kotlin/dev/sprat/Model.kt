@@ -23,6 +23,25 @@ public class Model internal constructor(private val handle: ModelHandle) : AutoC
     /** A new, empty conversation with the options that [build] sets. */
     public fun session(build: SessionOptions.Builder.() -> Unit): Session = session(SessionOptions(build))
 
+    /**
+     * A conversation that [Session.save] wrote to the file at [path] with this very model: it goes on without reading
+     * anything anew. Its messages and tools replace those of [options]. The file must stay as it is while the session is
+     * open; saving to the same path replaces it and does no harm.
+     *
+     * @throws SpratException.CannotOpen if the file is not there
+     * @throws SpratException.Damaged if it is not what was written
+     * @throws SpratException.Unsupported if it was written with another model, or by another version of the library; see
+     *   [Session.savedTranscript]
+     */
+    public suspend fun restore(path: String, options: SessionOptions = SessionOptions()): Session =
+        owned(Dispatchers.IO, { Session(handle.restore(path, options)) }) { it }
+
+    /** The same from a [file]. */
+    public suspend fun restore(file: File, options: SessionOptions = SessionOptions()): Session = restore(file.path, options)
+
+    /** Bytes of KV cache that each token of a conversation takes, stored in this [format]. */
+    public fun kvBytesPerToken(format: KvFormat): Long = handle.kvBytesPerToken(format)
+
     /** How many tokens [text] is by itself; for a whole conversation see [Session.countTokens]. */
     public fun countTokens(text: String): Int = handle.countTokens(text)
 
@@ -42,19 +61,32 @@ public class Model internal constructor(private val handle: ModelHandle) : AutoC
          * @throws SpratException.Unsupported if it is of a kind that this version does not run, or if the app runs on a
          *   processor that the library is not made for
          */
-        public suspend fun open(path: String): Model = opened { openFile(path) }
+        public suspend fun open(path: String, options: OpenOptions = OpenOptions()): Model =
+            open(ModelSource.Path(path), options)
 
         /** The same for a [file]. */
-        public suspend fun open(file: File): Model = open(file.path)
+        public suspend fun open(file: File, options: OpenOptions = OpenOptions()): Model = open(file.path, options)
+
+        /** The same for a part of an open file, or for a split model. */
+        public suspend fun open(source: ModelSource, options: OpenOptions = OpenOptions()): Model =
+            owned(Dispatchers.IO, { Model(openSource(source, options)) }) { it }
 
         /**
-         * Maps [lengthBytes] bytes from [offsetBytes], a multiple of 4, of the file behind the descriptor number
-         * [descriptor]. The descriptor stays the caller's, who may close it afterwards.
+         * Looks at the header of the model at [path] alone: whether it is supported, and what it needs. Throws as [open] does.
          */
-        public suspend fun openDescriptor(descriptor: Int, offsetBytes: Long, lengthBytes: Long): Model =
-            opened { openDescriptorRange(descriptor, offsetBytes, lengthBytes) }
+        public suspend fun probe(path: String): Probe = probe(ModelSource.Path(path))
 
-        private suspend fun opened(open: () -> ModelHandle): Model = owned(Dispatchers.IO, { Model(open()) }) { it }
+        /** The same for any [source]. */
+        public suspend fun probe(source: ModelSource): Probe = withContext(Dispatchers.IO) { probeSource(source) }
+
+        /**
+         * The same for the first bytes of a file of [fileBytes], before the rest is fetched: some megabytes, most of it the
+         * vocabulary.
+         *
+         * @throws SpratException.Damaged if the header is longer than [header]
+         */
+        public suspend fun probe(header: ByteArray, fileBytes: Long): Probe =
+            withContext(Dispatchers.Default) { probeBytes(header, fileBytes) }
     }
 }
 
@@ -72,7 +104,7 @@ public class ModelInfo(
     public val fileBytes: Long,
     /** Bytes of weights that one token reads: generation is as fast as memory brings them. */
     public val bytesPerToken: Long,
-    /** Bytes of KV cache that each token of a conversation takes. */
+    /** Bytes of KV cache that each token of a conversation takes, stored as [KvFormat.F16]. */
     public val kvBytesPerToken: Long,
 ) {
     override fun toString(): String = "ModelInfo(name=$name, family=$family, contextTokens=$contextTokens)"

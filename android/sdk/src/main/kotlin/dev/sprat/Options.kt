@@ -22,8 +22,26 @@ public class SessionOptions(build: Builder.() -> Unit = {}) {
     /** Tokens the conversation may take; null for what the model was made for. */
     public val contextTokens: Int? = chosen.contextTokens
 
+    /** What happens when the conversation no longer fits the context; null for [WhenFull.Fail]. */
+    public val whenFull: WhenFull? = chosen.whenFull
+
+    /**
+     * Where the random numbers of the conversation begin; null takes a seed from the system. Replies whose options name no
+     * seed of their own go on from there, one after the other.
+     */
+    public val seed: Long? = chosen.seed
+
+    /** How the cache stores the conversation; null for [KvFormat.F16]. */
+    public val kvFormat: KvFormat? = chosen.kvFormat
+
     /** Worker threads; null for the cores that help. The text does not depend on it. */
     public val threads: Int? = chosen.threads
+
+    /** Tokens of a prompt that are computed at once, up to 256. The text does not depend on it. */
+    public val batch: Int? = chosen.batch
+
+    /** Name of the instruction set that computes; null for the best of this processor. The text does not depend on it. */
+    public val instructionSet: String? = chosen.instructionSet
 
     /** Sets what [SessionOptions] holds. */
     public class Builder internal constructor() {
@@ -42,9 +60,48 @@ public class SessionOptions(build: Builder.() -> Unit = {}) {
         /** See [SessionOptions.contextTokens]. */
         public var contextTokens: Int? = null
 
+        /** See [SessionOptions.whenFull]. */
+        public var whenFull: WhenFull? = null
+
+        /** See [SessionOptions.seed]. */
+        public var seed: Long? = null
+
+        /** See [SessionOptions.kvFormat]. */
+        public var kvFormat: KvFormat? = null
+
         /** See [SessionOptions.threads]. */
         public var threads: Int? = null
+
+        /** See [SessionOptions.batch]. */
+        public var batch: Int? = null
+
+        /** See [SessionOptions.instructionSet]. */
+        public var instructionSet: String? = null
     }
+}
+
+/** What happens when the conversation no longer fits the context. */
+public enum class WhenFull {
+    /** The turn throws [SpratException.ContextFull] and changes nothing. */
+    Fail,
+
+    /**
+     * The model no longer sees the oldest turns: the instructions stay, whole turns are left out until half of the context is
+     * free. [Session.transcript] keeps everything, [Session.messagesLeftOut] tells how much the model does not see.
+     */
+    Slide,
+}
+
+/** How the cache stores keys and values. Fewer bits take less memory, and the text is not quite the same. */
+public enum class KvFormat {
+    /** Half precision. */
+    F16,
+
+    /** 8 bits a value, in blocks: 53 % of the memory. */
+    Q8_0,
+
+    /** 4 bits a value, in blocks: 28 % of the memory. */
+    Q4_0,
 }
 
 /**
@@ -96,6 +153,12 @@ public class GenerationOptions(build: Builder.() -> Unit = {}) {
     /** Whether [Session.stop] keeps what was written so far as the reply, instead of undoing the turn. */
     public val keepPartial: Boolean = chosen.keepPartial
 
+    /**
+     * Whether tokens may be guessed from what was said and checked several at once, which is sooner where a reply repeats
+     * something; null for yes. The text does not depend on it.
+     */
+    public val guess: Boolean? = chosen.guess
+
     /** Sets what [GenerationOptions] holds. */
     public class Builder internal constructor() {
         /** See [GenerationOptions.maxTokens]. */
@@ -139,5 +202,8 @@ public class GenerationOptions(build: Builder.() -> Unit = {}) {
 
         /** See [GenerationOptions.keepPartial]. */
         public var keepPartial: Boolean = false
+
+        /** See [GenerationOptions.guess]. */
+        public var guess: Boolean? = null
     }
 }

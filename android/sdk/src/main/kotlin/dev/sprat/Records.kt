@@ -20,8 +20,12 @@ internal fun dev.sprat.ffi.Reply.lifted(): Reply = Reply(
     promptTokens = promptTokens.toInt(),
     cachedTokens = cachedTokens.toInt(),
     generatedTokens = generatedTokens.toInt(),
+    guessedTokens = guessedTokens.toInt(),
+    messagesLeftOut = messagesLeftOut.toInt(),
     firstTokenMs = firstTokenMs,
     tokensPerSecond = tokensPerS,
+    slowestPace = restraint.slowest.lifted(),
+    pausedMs = restraint.pausedMs.toLong(),
     memory = memory.lifted(),
 )
 
@@ -33,7 +37,36 @@ private fun dev.sprat.ffi.StopReason.lifted(): StopReason = when (this) {
 }
 
 internal fun dev.sprat.ffi.Memory.lifted(): Memory =
-    Memory(mapped.toLong(), resident.toLong(), kv.toLong(), scratch.toLong())
+    Memory(mapped.toLong(), resident.toLong(), kv.toLong(), scratch.toLong(), allocated.toLong(), anonymous.toLong())
+
+internal fun Trim.lowered(): dev.sprat.ffi.Trim = when (this) {
+    Trim.Buffers -> dev.sprat.ffi.Trim.BUFFERS
+    Trim.Cache -> dev.sprat.ffi.Trim.CACHE
+    Trim.Pages -> dev.sprat.ffi.Trim.PAGES
+}
+
+internal fun dev.sprat.ffi.Pace.lifted(): Pace = when (this) {
+    dev.sprat.ffi.Pace.FULL -> Pace.Full
+    dev.sprat.ffi.Pace.EASED -> Pace.Eased
+    dev.sprat.ffi.Pace.SLOW -> Pace.Slow
+    dev.sprat.ffi.Pace.PAUSED -> Pace.Paused
+}
+
+internal fun Conditions.lowered(): dev.sprat.ffi.Conditions =
+    dev.sprat.ffi.Conditions(thermal.lowered(), batterySaver, background, memory.lowered())
+
+private fun Thermal.lowered(): dev.sprat.ffi.Thermal = when (this) {
+    Thermal.Nominal -> dev.sprat.ffi.Thermal.NOMINAL
+    Thermal.Fair -> dev.sprat.ffi.Thermal.FAIR
+    Thermal.Serious -> dev.sprat.ffi.Thermal.SERIOUS
+    Thermal.Critical -> dev.sprat.ffi.Thermal.CRITICAL
+}
+
+private fun MemoryPressure.lowered(): dev.sprat.ffi.MemoryPressure = when (this) {
+    MemoryPressure.Normal -> dev.sprat.ffi.MemoryPressure.NORMAL
+    MemoryPressure.Low -> dev.sprat.ffi.MemoryPressure.LOW
+    MemoryPressure.Critical -> dev.sprat.ffi.MemoryPressure.CRITICAL
+}
 
 internal fun dev.sprat.ffi.ModelInfo.lifted(): ModelInfo = ModelInfo(
     name = name,
@@ -44,6 +77,36 @@ internal fun dev.sprat.ffi.ModelInfo.lifted(): ModelInfo = ModelInfo(
     bytesPerToken = bytesPerToken.toLong(),
     kvBytesPerToken = kvBytesPerToken.toLong(),
 )
+
+internal fun dev.sprat.ffi.Probe.lifted(): Probe = Probe(
+    name = name,
+    family = family,
+    fileBytes = fileBytes.toLong(),
+    headerBytes = headerBytes.toLong(),
+    contextTokens = contextTokens.toInt(),
+    kvBytesPerToken = kvBytesPerToken.toLong(),
+    bytesPerToken = bytesPerToken.toLong(),
+)
+
+internal fun ModelSource.lowered(): dev.sprat.ffi.Source = when (this) {
+    is ModelSource.Path -> dev.sprat.ffi.Source.Path(path)
+    is ModelSource.Descriptor -> dev.sprat.ffi.Source.Descriptor(
+        descriptor,
+        unsigned("offsetBytes", offsetBytes),
+        unsigned("lengthBytes", lengthBytes),
+    )
+    is ModelSource.Parts -> dev.sprat.ffi.Source.Parts(parts.map { it.lowered() })
+}
+
+internal fun OpenOptions.lowered(): dev.sprat.ffi.OpenOptions = dev.sprat.ffi.OpenOptions(
+    template = template?.lowered(),
+    maxAnonymousBytes = maxAnonymousBytes?.let { unsigned("maxAnonymousBytes", it) },
+)
+
+private fun TemplateChoice.lowered(): dev.sprat.ffi.TemplateChoice = when (this) {
+    is TemplateChoice.Builtin -> dev.sprat.ffi.TemplateChoice.Builtin(name)
+    is TemplateChoice.Text -> dev.sprat.ffi.TemplateChoice.Text(text)
+}
 
 internal fun dev.sprat.ffi.Message.lifted(): Message =
     Message(role.lifted(), content, thinking, toolCalls.map { it.lifted() }, name, toolCallId)
@@ -84,9 +147,25 @@ internal fun SessionOptions.lowered(): dev.sprat.ffi.SessionOptions = dev.sprat.
     tools = tools.map { it.lowered() },
     template = template,
     thinking = thinking,
+    whenFull = whenFull?.lowered(),
+    seed = seed?.toULong(),
     contextTokens = contextTokens?.let { unsigned("contextTokens", it) },
     threads = threads?.let { unsigned("threads", it) },
+    batch = batch?.let { unsigned("batch", it) },
+    kvFormat = kvFormat?.lowered(),
+    instructionSet = instructionSet,
 )
+
+private fun WhenFull.lowered(): dev.sprat.ffi.WhenFull = when (this) {
+    WhenFull.Fail -> dev.sprat.ffi.WhenFull.FAIL
+    WhenFull.Slide -> dev.sprat.ffi.WhenFull.SLIDE
+}
+
+internal fun KvFormat.lowered(): dev.sprat.ffi.KvFormat = when (this) {
+    KvFormat.F16 -> dev.sprat.ffi.KvFormat.F16
+    KvFormat.Q8_0 -> dev.sprat.ffi.KvFormat.Q8_0
+    KvFormat.Q4_0 -> dev.sprat.ffi.KvFormat.Q4_0
+}
 
 internal fun GenerationOptions.lowered(): dev.sprat.ffi.GenerationOptions = dev.sprat.ffi.GenerationOptions(
     maxTokens = maxTokens?.let { unsigned("maxTokens", it) },
@@ -103,6 +182,7 @@ internal fun GenerationOptions.lowered(): dev.sprat.ffi.GenerationOptions = dev.
     seed = seed?.toULong(),
     stop = stop,
     keepPartial = keepPartial,
+    guess = guess,
 )
 
 /** The library's numbers have no sign; a negative one is refused here, where its name is known. */

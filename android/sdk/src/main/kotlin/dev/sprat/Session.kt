@@ -1,11 +1,15 @@
 package dev.sprat
 
+import java.io.File
 import java.util.concurrent.CancellationException
 import kotlinx.coroutines.Dispatchers
+import kotlinx.coroutines.async
+import kotlinx.coroutines.coroutineScope
 import kotlinx.coroutines.flow.Flow
 import kotlinx.coroutines.flow.filterIsInstance
 import kotlinx.coroutines.flow.firstOrNull
 import kotlinx.coroutines.flow.flow
+import kotlinx.coroutines.withContext
 
 /**
  * A conversation with a model: what was said, and the cache that saves reading it again.
@@ -37,6 +41,13 @@ public class Session internal constructor(private val handle: SessionHandle) : A
     /** Tokens that the conversation may take. */
     public val contextLimit: Int
         get() = handle.contextLimit
+
+    /**
+     * Messages of the transcript, from the first after the instructions on, that the model sees no more because of
+     * [WhenFull.Slide].
+     */
+    public val messagesLeftOut: Int
+        get() = handle.messagesLeftOut
 
     /** Memory of this session and of its model. */
     public val memory: Memory
@@ -91,6 +102,39 @@ public class Session internal constructor(private val handle: SessionHandle) : A
     }
 
     /**
+     * Reads the conversation so far into the cache, so that the next turn begins sooner, and returns how many tokens that is:
+     * as when the user begins to type. Cancelling the coroutine stops it; then everything is as before.
+     *
+     * @throws SpratException.Busy if a turn runs
+     * @throws CancellationException if [stop] was called, or the coroutine cancelled
+     */
+    public suspend fun prewarm(): Int = coroutineScope {
+        val work = async(Dispatchers.IO) { handle.prewarm() }
+        try {
+            work.await() ?: throw CancellationException("it was stopped")
+        } catch (cancelled: CancellationException) {
+            handle.stop()
+            throw cancelled
+        }
+    }
+
+    /**
+     * Writes the conversation to the file at [path]: transcript, tools, random numbers and the cache, so that
+     * [Model.restore] goes on without reading anything anew. The file is there whole or as it was before, should the battery
+     * run out meanwhile.
+     *
+     * @throws SpratException.Busy if a turn runs
+     * @throws SpratException.CannotOpen if it cannot be written, a full disk included
+     */
+    public suspend fun save(path: String): Unit = withContext(Dispatchers.IO) { handle.save(path) }
+
+    /** The same to a [file]. */
+    public suspend fun save(file: File): Unit = save(file.path)
+
+    /** Gives memory back, as when the system is short of it. Nothing is lost but time. */
+    public fun trim(level: Trim): Unit = handle.trim(level)
+
+    /**
      * Stops the turn that runs, if any: it ends within milliseconds, and is taken back unless
      * [GenerationOptions.keepPartial] says to keep what there is.
      */
@@ -119,6 +163,15 @@ public class Session internal constructor(private val handle: SessionHandle) : A
      * [SpratException.Closed]. A second call does nothing.
      */
     override fun close(): Unit = handle.close()
+
+    /** Looks into saved sessions. */
+    public companion object {
+        /**
+         * The messages of the session that was saved to [path]. Any model can take them up with [Session.transcript], also
+         * when [Model.restore] refuses the file because it was saved with another one.
+         */
+        public suspend fun savedTranscript(path: String): List<Message> = withContext(Dispatchers.IO) { readTranscript(path) }
+    }
 }
 
 /** What a turn answers. */
@@ -145,18 +198,4 @@ public sealed interface Input {
         /** The new text. */
         public val text: String,
     ) : Input
-}
-
-/** Memory of a session and of its model, in bytes. */
-public class Memory(
-    /** Size of the mapped model file. */
-    public val mapped: Long,
-    /** How much of it is in memory: pages that the system takes back when it needs them. */
-    public val resident: Long,
-    /** The conversation's KV cache. */
-    public val kv: Long,
-    /** Buffers that computing takes. */
-    public val scratch: Long,
-) {
-    override fun toString(): String = "Memory(mapped=$mapped, resident=$resident, kv=$kv, scratch=$scratch)"
 }

@@ -2,13 +2,16 @@ package dev.sprat
 
 /** What can go wrong, by what an app can do about it. No message holds text of a prompt or of a reply. */
 public sealed class SpratException(message: String, cause: Throwable?) : Exception(message, cause) {
-    /** The model file is not there, or the app may not read it: look at the path. */
+    /** The file is not there, or the app may not read or write it: look at the path. */
     public class CannotOpen internal constructor(message: String, cause: Throwable?) : SpratException(message, cause)
 
-    /** The file is damaged or incomplete: fetch it again. */
+    /** The file is damaged or incomplete: fetch it again, or begin the session anew. */
     public class Damaged internal constructor(message: String, cause: Throwable?) : SpratException(message, cause)
 
-    /** The file, or this device's processor, is of a kind this version does not run: choose another model. */
+    /**
+     * The file, or this device's processor, is of a kind this version does not run, or the saved session is not of this
+     * model: choose another.
+     */
     public class Unsupported internal constructor(message: String, cause: Throwable?) : SpratException(message, cause)
 
     /** The file's chat template cannot be used: name a built-in one in the session's options. */

@@ -10,6 +10,13 @@ public object SpratLibrary {
     public fun setLogLevel(level: LogLevel): Unit = translated {
         dev.sprat.ffi.setLogLevel(dev.sprat.ffi.LogLevel.valueOf(level.name.uppercase()))
     }
+
+    /** How fast turns may go now. */
+    public val pace: Pace
+        get() = translated { dev.sprat.ffi.pace() }.lifted()
+
+    /** Takes in what the platform tells: heat counts at once, and is forgotten a step every 10 seconds. */
+    public fun setConditions(conditions: Conditions): Unit = translated { dev.sprat.ffi.setConditions(conditions.lowered()) }
 }
 
 /** How much is logged. */

@@ -26,9 +26,9 @@ class ErrorTest {
     @Test
     fun `a descriptor that cannot be used says why`() {
         for ((descriptor, offset) in listOf(-1 to 0L, 9_999 to 0L)) {
-            assertFailsWith<SpratException.CannotOpen> { runBlocking { Model.openDescriptor(descriptor, offset, 10) } }
+            assertFailsWith<SpratException.CannotOpen> { runBlocking { Model.open(ModelSource.Descriptor(descriptor, offset, 10)) } }
         }
-        assertFailsWith<SpratException.InvalidArgument> { runBlocking { Model.openDescriptor(0, -1, 10) } }
+        assertFailsWith<SpratException.InvalidArgument> { runBlocking { Model.open(ModelSource.Descriptor(0, -1, 10)) } }
     }
 
     @Test

@@ -11,6 +11,15 @@ internal object Scenario {
     /** Takes a millisecond or more for a token. */
     val slow = File(folder, "slow.gguf")
 
+    /** The model of the repository, which was really trained. */
+    val bundled = File(folder, "bundled.gguf")
+
+    /** The conversation after two of the three turns, as the engine saved it. */
+    val saved = File(folder, "saved.sprat")
+
+    /** What the engine read from the model's header. */
+    val probe = File(folder, "probe.txt").readText()
+
     const val INSTRUCTIONS = "Be brief."
     val prompts = listOf("Hello", "Grüße, 你好 🐟", "Thank you")
     val replies = prompts.indices.map { File(folder, "reply-$it.txt").readText() }
@@ -18,6 +27,15 @@ internal object Scenario {
     val greedy = GenerationOptions {
         maxTokens = 24
         temperature = 0f
+    }
+
+    /** A turn of the bundled model in a context that old turns slide out of. */
+    class Turn(val prompt: String, val reply: String, val messagesLeftOut: Int)
+
+    const val BUNDLED_INSTRUCTIONS = "Tools: set_alarm, set_timer, weather"
+    const val BUNDLED_CONTEXT = 160
+    val bundledTurns = File(folder, "bundled.txt").readLines().map { line ->
+        line.split('\t').let { (prompt, reply, leftOut) -> Turn(prompt, reply, leftOut.toInt()) }
     }
 
     /** Exactly [tokens] long: the token that ends a turn is forbidden. */
@@ -43,7 +61,7 @@ internal object Scenario {
     /** The model cut off in the middle. */
     fun cut(): File = temporary().apply { writeBytes(model.readBytes().let { it.copyOf(it.size / 2) }) }
 
-    private fun temporary() = File.createTempFile("sprat", ".gguf").apply { deleteOnExit() }
+    fun temporary(): File = File.createTempFile("sprat", null).apply { deleteOnExit() }
 }
 
 /** What the system counts of this process (Linux). */
