@@ -165,7 +165,8 @@ impl MappedFile {
         }
     }
 
-    /// How many of the mapped bytes are in memory now, by the system's own word.
+    /// How many of the mapped bytes are in memory now, by the system's own word. Looks at every page: tens of milliseconds
+    /// for large models.
     pub fn resident_bytes(&self) -> usize {
         self.parts().map(resident::of).sum()
     }
@@ -224,10 +225,20 @@ pub fn map_private(path: &Path) -> Result<MmapMut, Error> {
 }
 
 /// Anonymous bytes of this process, what it allocated and not what it mapped from files, by the system's own word; 0 where
-/// it does not tell.
+/// it does not tell. A counter: asking takes no longer for large models.
 pub fn process_anonymous_bytes() -> usize {
-    let text = std::fs::read_to_string("/proc/self/smaps_rollup").unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix("Anonymous:"));
+    counted("RssAnon:")
+}
+
+/// Bytes in memory of all files that this process has mapped, likewise.
+pub fn process_file_bytes() -> usize {
+    counted("RssFile:")
+}
+
+/// A line of `/proc/self/status`. `smaps` would tell the same by walking every page: 40 ms for 800 MB.
+fn counted(name: &str) -> usize {
+    let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
     line.and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<usize>().ok()).unwrap_or(0) * 1024
 }
 

@@ -94,7 +94,7 @@ pub struct Partial {
 pub struct Memory {
     /// Size of the mapped model file.
     pub mapped: usize,
-    /// How much of it is in memory.
+    /// How much of it is in memory, at most: the mapped files of the whole process are counted, so other models' too.
     pub resident: usize,
     /// The session's KV cache; forks count in full what they share.
     pub kv: usize,

@@ -9,7 +9,7 @@ use super::reply::{Memory, Partial, Trim};
 use super::stream::Queue;
 use crate::chat::{Chat, ChatTemplate};
 use crate::error::Error;
-use crate::file::process_anonymous_bytes;
+use crate::file::{process_anonymous_bytes, process_file_bytes};
 use crate::model::{Context, KvCache, Model};
 use crate::tokenizer::SpecialTokens;
 
@@ -204,7 +204,7 @@ impl Engine {
         let model = self.context.model();
         Memory {
             mapped: model.file.len_bytes(),
-            resident: model.resident_bytes(),
+            resident: process_file_bytes().min(model.file.len_bytes()),
             kv: self.context.kv_bytes(),
             scratch: self.context.scratch_bytes(),
             allocated: model.anonymous_bytes(),
