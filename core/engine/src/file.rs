@@ -1,16 +1,19 @@
 //! Maps a model read-only, from a path or from a part of an open descriptor; a split model from several.
 
 mod checksum;
+mod guard;
 
 use std::fs::File;
 use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use memmap2::{Advice, Mmap, MmapMut, MmapOptions, UncheckedAdvice};
 
 pub use checksum::Checksum;
+pub use guard::guard_mapped_files;
 
 use crate::error::Error;
 
@@ -46,12 +49,13 @@ const MAX_PARTS: usize = 999;
 pub struct MappedFile {
     parts: Vec<Part>, // at least one
     /// Set for good once bytes that were mapped are gone.
-    lost: AtomicBool,
+    lost: Arc<AtomicBool>,
 }
 
 /// One mapped file. It stays open, to be asked how long it is.
 #[derive(Debug)]
 struct Part {
+    _watched: guard::Watched, // before the mapping, so that it goes first
     map: Mmap,
     file: File,
     /// Where the mapping ends in the file.
@@ -61,23 +65,25 @@ struct Part {
 impl MappedFile {
     /// Maps `source` read-only.
     pub fn open(source: Source) -> Result<Self, Error> {
+        let lost = Arc::default();
+        let open_part = |source| Self::open_part(source, &lost);
         let parts = match source {
             Source::Path(path) => {
                 let paths = siblings(&path).unwrap_or_else(|| vec![path]);
-                paths.into_iter().map(|path| Self::open_part(Source::Path(path))).collect::<Result<Vec<_>, _>>()?
+                paths.into_iter().map(|path| open_part(Source::Path(path))).collect::<Result<Vec<_>, _>>()?
             }
             Source::Parts(parts) => {
                 if parts.is_empty() || parts.len() > MAX_PARTS {
                     return Err(Error::Split { part: 0, reason: "the number of parts is not in 1..=999" });
                 }
-                parts.into_iter().map(Self::open_part).collect::<Result<Vec<_>, _>>()?
+                parts.into_iter().map(open_part).collect::<Result<Vec<_>, _>>()?
             }
-            source @ Source::Descriptor { .. } => vec![Self::open_part(source)?],
+            source @ Source::Descriptor { .. } => vec![open_part(source)?],
         };
-        Ok(Self { parts, lost: AtomicBool::new(false) })
+        Ok(Self { parts, lost })
     }
 
-    fn open_part(source: Source) -> Result<Part, Error> {
+    fn open_part(source: Source, lost: &Arc<AtomicBool>) -> Result<Part, Error> {
         match source {
             Source::Path(path) => {
                 let failed = |source| Error::Open { path: path.clone(), source };
@@ -86,7 +92,7 @@ impl MappedFile {
                 if !meta.is_file() {
                     return Err(failed(std::io::Error::other("not a regular file")));
                 }
-                Self::map(file, 0, meta.len()).map_err(failed)
+                Self::map(file, 0, meta.len(), lost).map_err(failed)
             }
             Source::Descriptor { descriptor, offset_bytes, len_bytes } => {
                 let failed = |source| Error::Open { path: PathBuf::from("(descriptor)"), source };
@@ -100,13 +106,13 @@ impl MappedFile {
                 if offset_bytes % 4 != 0 {
                     return Err(failed(std::io::Error::other("the offset is not a multiple of 4")));
                 }
-                Self::map(file, offset_bytes, len_bytes).map_err(failed)
+                Self::map(file, offset_bytes, len_bytes, lost).map_err(failed)
             }
             Source::Parts(_) => Err(Error::Split { part: 0, reason: "a part has parts of its own" }),
         }
     }
 
-    fn map(file: File, offset: u64, len: u64) -> std::io::Result<Part> {
+    fn map(file: File, offset: u64, len: u64, lost: &Arc<AtomicBool>) -> std::io::Result<Part> {
         let end = offset.saturating_add(len);
         let len = usize::try_from(len).map_err(std::io::Error::other)?;
         if len == 0 {
@@ -115,7 +121,7 @@ impl MappedFile {
         // SAFETY: the mapping is read-only and private; SECURITY.md asks apps not to write into a model file in use, and
         // every read goes through plain integers and floats, for which any byte is a valid value.
         let map = unsafe { MmapOptions::new().offset(offset).len(len).map(&file) }?;
-        Ok(Part { map, file, end })
+        Ok(Part { _watched: guard::Watched::new(&map, lost), map, file, end })
     }
 
     /// Whether every byte that was mapped is still in its file, as far as the system tells. Once it was not, never again: what
@@ -126,6 +132,11 @@ impl MappedFile {
             self.lost.store(true, Ordering::Relaxed);
         }
         if self.lost.load(Ordering::Relaxed) { Err(Error::FileLost) } else { Ok(()) }
+    }
+
+    /// Set for good once bytes that were mapped are known to be gone.
+    pub(crate) fn lost(&self) -> &AtomicBool {
+        &self.lost
     }
 
     /// The bytes of the file, or of the first part, which holds the metadata.

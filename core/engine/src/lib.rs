@@ -20,7 +20,7 @@ pub mod tokenizer;
 pub use backend::cpu::default_workers;
 pub use config::Config;
 pub use error::Error;
-pub use file::{MappedFile, Source, process_anonymous_bytes};
+pub use file::{MappedFile, Source, guard_mapped_files, process_anonymous_bytes};
 pub use governor::{Conditions, Governor, MemoryPressure, Pace, Restraint, Thermal, governor};
 pub use model::{Context, ContextOptions, Info, Model, OpenOptions, Probe, TemplateChoice};
 pub use sampler::SamplerOptions;

@@ -17,6 +17,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &[
             "sprat-gguf",
             "sprat-kernels",
+            "libc",
             "memmap2",
             "tokenizers",
             "fancy-regex",

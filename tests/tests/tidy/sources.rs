@@ -22,6 +22,7 @@ const UNSAFE: &[(&str, &str)] = &[
     ("core/engine/src/backend/cpu/stream.rs", "workers write disjoint rows between barriers"),
     ("core/engine/src/backend/cpu/state.rs", "tests read and write a blob that no pass uses"),
     ("core/engine/src/file.rs", "maps the model file"),
+    ("core/engine/src/file/guard.rs", "the handler of SIGBUS, and the page that it maps over one that is gone"),
     ("core/kernels/src/arch/avx2/", "loads and stores of vector instructions"),
     ("core/kernels/src/arch/avx512/", "loads and stores of vector instructions"),
     ("core/kernels/src/arch/neon/", "loads and stores of vector instructions"),
@@ -35,6 +36,7 @@ const UNSAFE: &[(&str, &str)] = &[
     ("core/kernels/src/scratch.rs", "memory reused under several types"),
     ("core/metal/src/device.rs", "calls into Metal, and buffers over the mapped file"),
     ("tests/tests/allocations.rs", "an allocator that counts"),
+    ("tests/tests/lost_file.rs", "faults on purpose, and a handler of an app's own"),
 ];
 
 /// Lines a hand-written source may have.

@@ -37,6 +37,12 @@ pub enum Error {
     /// The model's file was shortened, or its storage is gone, while it was open. The model answers nothing any more.
     #[error("the model's file was shortened or lost while it was open: open it again")]
     FileLost,
+    /// The guard of mapped files could not be installed.
+    #[error("cannot guard mapped files: {source}")]
+    Guard {
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// The file is not a GGUF file that can be trusted.
     #[error(transparent)]
     Gguf(#[from] sprat_gguf::Error),

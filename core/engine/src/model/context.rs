@@ -6,7 +6,9 @@ use std::sync::{Arc, PoisonError};
 use sprat_kernels::{Isa, KvFormat};
 
 use super::{Model, transformer};
-use crate::backend::cpu::{Buffers, Charge, KvCache, MAX_BATCH, Pass, Pool, Shared, Work, Worker, default_workers};
+use crate::backend::cpu::{
+    Buffers, Charge, Halt, KvCache, MAX_BATCH, Pass, Pool, Shared, Work, Worker, default_workers,
+};
 use crate::config::Rope;
 use crate::error::Error;
 use crate::governor::{Restraint, governor};
@@ -316,12 +318,18 @@ impl Context {
         let all = pace.workers(self.threads);
         let on_trial = work == Work::Token && self.options.threads.is_none();
         let workers = if on_trial { model.trial.workers(all) } else { all };
-        let ran = Pool::global().run(work, workers, stop, &|team| {
+        let lost = model.file.lost();
+        let ran = Pool::global().run(work, workers, Halt { stop, lost }, &|team| {
             // Each worker takes its own place, so the lock is free; a poisoned one holds only scratch.
             let mut local = pass.buffers.locals[team.index].lock().unwrap_or_else(PoisonError::into_inner);
             // An error here is the pool's own: `run` reports it.
             let _ended = transformer::run(&mut Worker::new(&pass, team, &mut local));
-        })?;
+        });
+        if lost.load(Ordering::Relaxed) {
+            // Zeros were computed with.
+            return Err(Error::FileLost);
+        }
+        let ran = ran?;
         if on_trial {
             model.trial.observe(all, ran.workers, ran.time);
         }

@@ -121,10 +121,25 @@ struct Job {
     index: usize,
 }
 
+/// What ends a pass before its time, once either is set.
+#[derive(Clone, Copy)]
+pub struct Halt<'a> {
+    /// Somebody wants the work stopped.
+    pub stop: &'a AtomicBool,
+    /// What the pass reads is gone.
+    pub lost: &'a AtomicBool,
+}
+
+impl Halt<'_> {
+    fn is_set(&self) -> bool {
+        self.stop.load(Ordering::Relaxed) || self.lost.load(Ordering::Relaxed)
+    }
+}
+
 /// What the workers of one pass share: where they meet, and the work that is left in the current stage.
 struct Meeting<'a> {
     workers: usize,
-    stop: &'a AtomicBool,
+    halt: Halt<'a>,
     next: Line<AtomicUsize>,
     arrived: Line<AtomicUsize>,
     generation: Line<AtomicUsize>,
@@ -161,16 +176,16 @@ impl Pool {
     }
 
     /// Runs `program` on up to `workers` threads, the caller among them, and returns when all have left it.
-    /// Fails with [`Error::Stopped`] once `stop` is seen, or [`Error::Internal`] if a worker panicked.
+    /// Fails with [`Error::Stopped`] once `halt` is seen, or [`Error::Internal`] if a worker panicked.
     pub fn run(
         &self,
         work: Work,
         workers: usize,
-        stop: &AtomicBool,
+        halt: Halt<'_>,
         program: &(dyn Fn(&Team<'_>) + Sync),
     ) -> Result<Ran, Error> {
         // The lock alone would let one session take it again and again.
-        let _ticket = self.tickets.take(stop)?;
+        let _ticket = self.tickets.take(halt.stop)?;
         let mut turn = lock(&self.turn);
         let start = Instant::now();
         let Turn { helpers, limit } = &mut *turn;
@@ -182,7 +197,7 @@ impl Pool {
         }
         let meeting = Meeting {
             workers,
-            stop,
+            halt,
             next: Line(AtomicUsize::new(0)),
             arrived: Line(AtomicUsize::new(0)),
             generation: Line(AtomicUsize::new(0)),
@@ -320,7 +335,7 @@ impl Team<'_> {
         if m.arrived.0.fetch_add(1, Ordering::AcqRel) + 1 == m.workers {
             m.arrived.0.store(0, Ordering::Relaxed);
             m.next.0.store(0, Ordering::Relaxed);
-            if m.stop.load(Ordering::Relaxed) {
+            if m.halt.is_set() {
                 m.halted.store(true, Ordering::Relaxed);
             }
             // SeqCst here and at `parked`: either the parker sees the new generation or we see the parker. Not a plain store:
@@ -351,7 +366,7 @@ impl Team<'_> {
     /// The next piece of the current stage: up to `size` of `total` items that no other worker has, or none when they
     /// are all taken or the work is to stop. Every stage ends with a barrier, which starts the count anew.
     pub fn chunk(&self, total: usize, size: usize) -> Option<Range<usize>> {
-        if self.meeting.stop.load(Ordering::Relaxed) || self.meeting.fault.load(Ordering::Relaxed) {
+        if self.meeting.halt.is_set() || self.meeting.fault.load(Ordering::Relaxed) {
             return None;
         }
         let start = self.meeting.next.0.fetch_add(size, Ordering::Relaxed);
@@ -362,6 +377,13 @@ impl Team<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// For passes that lose nothing.
+    static SAFE: AtomicBool = AtomicBool::new(false);
+
+    fn halt(stop: &AtomicBool) -> Halt<'_> {
+        Halt { stop, lost: &SAFE }
+    }
 
     #[test]
     fn every_item_of_every_stage_is_done_once() {
@@ -382,7 +404,7 @@ mod tests {
                     }
                 }
             };
-            pool.run(Work::Batch, workers, &stop, &program).expect("nothing stops it");
+            pool.run(Work::Batch, workers, halt(&stop), &program).expect("nothing stops it");
             assert!(counts.iter().all(|c| c.load(Ordering::Relaxed) == 50));
         }
     }
@@ -399,9 +421,11 @@ mod tests {
                 }
             }
         };
-        assert!(matches!(pool.run(Work::Token, 3, &stop, &program), Err(Error::Stopped)));
+        assert!(matches!(pool.run(Work::Token, 3, halt(&stop), &program), Err(Error::Stopped)));
+        let lost = Halt { stop: &SAFE, lost: &stop };
+        assert!(matches!(pool.run(Work::Batch, 2, lost, &program), Err(Error::Stopped)), "either flag does");
         stop.store(false, Ordering::Relaxed);
-        pool.run(Work::Batch, 3, &stop, &|team| assert!(team.barrier().is_ok()))
+        pool.run(Work::Batch, 3, halt(&stop), &|team| assert!(team.barrier().is_ok()))
             .expect("the pool is usable after a stop");
     }
 
@@ -414,7 +438,7 @@ mod tests {
                 assert!(team.index != culprit, "on purpose");
                 while team.barrier().is_ok() {}
             };
-            let result = pool.run(Work::Token, 3, &stop, &program);
+            let result = pool.run(Work::Token, 3, halt(&stop), &program);
             assert!(matches!(result, Err(Error::Internal { .. })));
         }
     }
