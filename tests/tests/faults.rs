@@ -150,6 +150,19 @@ fn bad_tokens_and_bad_options_are_errors() {
 }
 
 #[test]
+fn numbers_beyond_all_measure_are_brought_down() {
+    let options = ContextOptions {
+        threads: Some(usize::MAX),
+        batch: Some(usize::MAX),
+        max_positions: Some(usize::MAX),
+        ..ContextOptions::default()
+    };
+    let model = Arc::new(Model::open(SMALL().path()).expect("a good file"));
+    let mut context = Context::new(model, &options).expect("good options");
+    context.feed(&[1, 2, 3], &AtomicBool::new(false)).expect("it runs");
+}
+
+#[test]
 fn a_part_of_a_descriptor_serves_as_a_file() {
     let bytes = SMALL().bytes();
     let padded = [vec![7u8; 4100], bytes.clone(), vec![7u8; 10]].concat();

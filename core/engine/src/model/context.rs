@@ -7,7 +7,7 @@ use sprat_kernels::{Isa, KvFormat};
 
 use super::{Model, transformer};
 use crate::backend::cpu::{
-    Buffers, Charge, Halt, KvCache, MAX_BATCH, Pass, Pool, Shared, Work, Worker, default_workers,
+    Buffers, Charge, Halt, KvCache, MAX_BATCH, MAX_WORKERS, Pass, Pool, Shared, Work, Worker, default_workers,
 };
 use crate::config::Rope;
 use crate::error::Error;
@@ -57,8 +57,8 @@ impl Scratch {
     /// For passes of `batch` tokens and the logits of `rows`. Large buffers cost nothing until they are touched, so what
     /// the ledger refuses was never there.
     fn new(model: &Model, batch: usize, threads: usize, rows: usize) -> Result<Self, Error> {
-        let buffers = Buffers::new(&model.config, &model.weights, batch, threads);
-        let logits = Shared::new(rows * model.config.vocabulary);
+        let buffers = Buffers::new(&model.config, &model.weights, batch, threads)?;
+        let logits = Shared::new(rows * model.config.vocabulary)?;
         let mut scratch = Self { buffers, logits, charge: None };
         scratch.charge = Some(scratch.count(model)?);
         Ok(scratch)
@@ -83,7 +83,7 @@ impl Context {
                 .find(|isa| isa.name() == name)
                 .ok_or_else(|| Error::InstructionSet { name: name.clone() })?,
         };
-        let threads = options.threads.unwrap_or_else(default_workers).max(1);
+        let threads = options.threads.unwrap_or_else(default_workers).clamp(1, MAX_WORKERS);
         let batch = options.batch.unwrap_or(MAX_BATCH).clamp(1, MAX_BATCH);
         let trained = model.config.context_length;
         let mut max_positions = options.max_positions.unwrap_or(trained);
@@ -158,7 +158,7 @@ impl Context {
             self.scratch = Some(Scratch::new(&self.model, self.batch, self.threads, rows)?);
         }
         if let Some(mut scratch) = self.scratch.take() {
-            if scratch.buffers.prepare(positions) {
+            if scratch.buffers.prepare(positions)? {
                 scratch.charge = None;
                 scratch.charge = Some(scratch.count(&self.model)?);
             }

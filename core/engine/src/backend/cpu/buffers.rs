@@ -9,8 +9,9 @@ use sprat_kernels::{ActivationKind, Activations, Isa, Scratch, State};
 use super::experts::{LocalMixture, Mixture};
 use super::kv::PAGE;
 use super::scan::Scanned;
-use super::shared::Shared;
+use super::shared::{Shared, filled};
 use crate::config::{Config, RecurrentConfig};
+use crate::error::Error;
 use crate::weights::{FeedForward, HeadNorm, Layer, Linear, Matrix, Weights};
 
 /// Most tokens of one pass. Larger batches gain little (a panel of weights is unpacked once per batch: 3 % at 256), and
@@ -75,9 +76,9 @@ fn granules(kind: ActivationKind) -> (usize, usize) {
 }
 
 impl Quantized {
-    fn new(kind: ActivationKind, rows: usize, k: usize) -> Self {
+    fn new(kind: ActivationKind, rows: usize, k: usize) -> Result<Self, Error> {
         let (block, group) = granules(kind);
-        Self { q: Shared::new(rows * k), d: Shared::new(rows * k / block), s: Shared::new(rows * k / group) }
+        Ok(Self { q: Shared::new(rows * k)?, d: Shared::new(rows * k / block)?, s: Shared::new(rows * k / group)? })
     }
 
     fn bytes(&self) -> usize {
@@ -86,13 +87,13 @@ impl Quantized {
 }
 
 impl ActivationSet {
-    pub(super) fn new(kinds: Kinds, rows: usize, k: usize) -> Self {
-        Self {
+    pub(super) fn new(kinds: Kinds, rows: usize, k: usize) -> Result<Self, Error> {
+        Ok(Self {
             kinds,
-            f: kinds.f32.then(|| Shared::new(rows * k)),
-            q8_32: kinds.q8_32.then(|| Quantized::new(ActivationKind::Q8_32, rows, k)),
-            q8_256: kinds.q8_256.then(|| Quantized::new(ActivationKind::Q8_256, rows, k)),
-        }
+            f: kinds.f32.then(|| Shared::new(rows * k)).transpose()?,
+            q8_32: kinds.q8_32.then(|| Quantized::new(ActivationKind::Q8_32, rows, k)).transpose()?,
+            q8_256: kinds.q8_256.then(|| Quantized::new(ActivationKind::Q8_256, rows, k)).transpose()?,
+        })
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -194,10 +195,11 @@ pub struct Partials {
 }
 
 impl Partials {
-    fn new(pages: usize, n_heads: usize, value_dim: usize) -> Self {
+    fn new(pages: usize, n_heads: usize, value_dim: usize) -> Result<Self, Error> {
         let scores = || Shared::new(pages * n_heads);
-        let acc = Shared::new(pages * n_heads * value_dim);
-        Self { done: (0..n_heads).map(|_| AtomicUsize::new(0)).collect(), m: scores(), l: scores(), acc, pages }
+        let acc = Shared::new(pages * n_heads * value_dim)?;
+        let done = (0..n_heads).map(|_| AtomicUsize::new(0)).collect();
+        Ok(Self { done, m: scores()?, l: scores()?, acc, pages })
     }
 
     /// The states of `heads` query heads from `slot` = page * n_heads + head on.
@@ -288,7 +290,7 @@ pub struct Local {
 
 impl Buffers {
     /// Room for passes of `rows` tokens by `workers` workers.
-    pub fn new(config: &Config, weights: &Weights, rows: usize, workers: usize) -> Self {
+    pub fn new(config: &Config, weights: &Weights, rows: usize, workers: usize) -> Result<Self, Error> {
         let max = |f: fn(&crate::config::LayerConfig) -> usize| config.layers.iter().map(f).max().unwrap_or(0);
         let n_heads = max(|l| l.n_heads);
         let head_dim = max(|l| l.head_dim);
@@ -324,60 +326,66 @@ impl Buffers {
         let widest = BATCH_ROWS.max(head_dim).max(value_dim).max(scanned).max(config.per_layer_input);
         let gated = layers.iter().any(|l| l.attention().is_none_or(|attention| attention.gated));
         let queries = (QUERY_BLOCK * group).max(n_heads);
-        let local = || Local {
-            x: vec![0.0; dim],
-            normed: vec![0.0; dim.max(attended).max(max(|l| l.n_heads * l.head_dim)).max(widest)],
-            input: ActivationSet::new(input, 1, dim),
-            attention_input: ActivationSet::new(attention_input, 1, attended),
-            // A single token's chunk is as many rows as 64 KB hold, and at least one head or one block of 256.
-            out: vec![0.0; (rows * widest).max(SINGLE_ROWS)],
-            up: vec![0.0; (rows * BATCH_ROWS).max(SINGLE_ROWS)],
-            hidden: vec![0.0; rows * 256],
-            m: vec![0.0; queries],
-            l: vec![0.0; queries],
-            acc: vec![0.0; queries * value_dim],
-            ranges: vec![(0, 0); queries],
-            mixture: config.experts.as_ref().map(|experts| LocalMixture::new(experts, layers, batch, dim)),
-            scratch: Scratch::new(),
+        let local = || -> Result<Local, Error> {
+            Ok(Local {
+                x: filled(dim, 0.0)?,
+                normed: filled(dim.max(attended).max(max(|l| l.n_heads * l.head_dim)).max(widest), 0.0)?,
+                input: ActivationSet::new(input, 1, dim)?,
+                attention_input: ActivationSet::new(attention_input, 1, attended)?,
+                // A single token's chunk is as many rows as 64 KB hold, and at least one head or one block of 256.
+                out: filled((rows * widest).max(SINGLE_ROWS), 0.0)?,
+                up: filled((rows * BATCH_ROWS).max(SINGLE_ROWS), 0.0)?,
+                hidden: filled(rows * 256, 0.0)?,
+                m: filled(queries, 0.0)?,
+                l: filled(queries, 0.0)?,
+                acc: filled(queries * value_dim, 0.0)?,
+                ranges: filled(queries, (0, 0))?,
+                mixture: config
+                    .experts
+                    .as_ref()
+                    .map(|experts| LocalMixture::new(experts, layers, batch, dim))
+                    .transpose()?,
+                scratch: Scratch::new(),
+            })
         };
-        Self {
+        Ok(Self {
             rows,
-            x: Shared::new(batch * dim),
-            y: Shared::new(rows * dim),
-            q: Shared::new(rows * n_heads * head_dim),
-            unnormed: Shared::new(rows * unnormed),
-            attended: Shared::new(rows * attended),
-            gates: Shared::new(if gated { rows * attended } else { 0 }),
-            scanned: Scanned::new(&recurrent, rows),
-            input: ActivationSet::new(input, batch, dim),
-            attention_input: ActivationSet::new(attention_input, batch, attended),
-            hidden: ActivationSet::new(hidden, rows, f),
-            mixture: config.experts.as_ref().map(|experts| Mixture::new(experts, layers, rows)),
-            per_layer: Shared::new(rows * layers.len() * config.per_layer_input),
-            per_layer_gated: ActivationSet::new(Kinds::of(per_layer().map(|l| &l.out)), rows, config.per_layer_input),
+            x: Shared::new(batch * dim)?,
+            y: Shared::new(rows * dim)?,
+            q: Shared::new(rows * n_heads * head_dim)?,
+            unnormed: Shared::new(rows * unnormed)?,
+            attended: Shared::new(rows * attended)?,
+            gates: Shared::new(if gated { rows * attended } else { 0 })?,
+            scanned: Scanned::new(&recurrent, rows)?,
+            input: ActivationSet::new(input, batch, dim)?,
+            attention_input: ActivationSet::new(attention_input, batch, attended)?,
+            hidden: ActivationSet::new(hidden, rows, f)?,
+            mixture: config.experts.as_ref().map(|experts| Mixture::new(experts, layers, rows)).transpose()?,
+            per_layer: Shared::new(rows * layers.len() * config.per_layer_input)?,
+            per_layer_gated: ActivationSet::new(Kinds::of(per_layer().map(|l| &l.out)), rows, config.per_layer_input)?,
             angles: config
                 .ropes
                 .iter()
-                .map(|r| (Shared::new(rows * (r.dims / 2)), Shared::new(rows * (r.dims / 2))))
-                .collect(),
-            partials: Partials::new(0, n_heads, value_dim),
-            locals: (0..workers).map(|_| Mutex::new(local())).collect(),
+                .map(|r| Ok((Shared::new(rows * (r.dims / 2))?, Shared::new(rows * (r.dims / 2))?)))
+                .collect::<Result<_, Error>>()?,
+            partials: Partials::new(0, n_heads, value_dim)?,
+            locals: (0..workers).map(|_| local().map(Mutex::new)).collect::<Result<_, Error>>()?,
             n_heads,
             value_dim,
-        }
+        })
     }
 
     /// Makes ready for a pass in a context of `positions`. The partial attention grows by doubling, so rarely; tells
     /// whether it did.
-    pub fn prepare(&mut self, positions: usize) -> bool {
+    pub fn prepare(&mut self, positions: usize) -> Result<bool, Error> {
         // A pass that was stopped may have left counts behind.
         self.partials.done.iter_mut().for_each(|done| *done.get_mut() = 0);
         let pages = positions.div_ceil(PAGE);
         let grows = pages > self.partials.pages;
         if grows {
-            self.partials = Partials::new(pages.next_power_of_two(), self.n_heads, self.value_dim);
+            self.partials = Partials::new(pages.next_power_of_two(), self.n_heads, self.value_dim)?;
         }
-        grows
+        Ok(grows)
     }
 
     /// Of layers that scan.

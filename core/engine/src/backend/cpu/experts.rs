@@ -8,7 +8,7 @@ use sprat_kernels::{Activation, Isa};
 use super::buffers::{ActivationSet, BATCH_ROWS, Buffers, Kinds, Local, SINGLE_ROWS};
 use super::pass::{CHUNK_BYTES, Pass, Worker};
 use super::project::{Input, Target};
-use super::shared::Shared;
+use super::shared::{Shared, filled};
 use crate::config::{ExpertsConfig, Routing};
 use crate::error::Error;
 use crate::weights::{Experts, FeedForward, Layer, Linear};
@@ -50,17 +50,17 @@ struct Plan {
 }
 
 impl Mixture {
-    pub fn new(config: &ExpertsConfig, layers: &[Layer], rows: usize) -> Self {
+    pub fn new(config: &ExpertsConfig, layers: &[Layer], rows: usize) -> Result<Self, Error> {
         let experts = layers.iter().filter_map(|layer| layer.experts.as_ref());
         let hidden = Kinds::of(experts.map(|experts| &experts.down));
         let ExpertsConfig { count, used, feed_forward, .. } = *config;
-        Self {
-            scores: Shared::new(rows * count),
-            chosen: Shared::new(rows * used),
-            weights: Shared::new(rows * used),
-            shared_weights: Shared::new(rows),
-            hidden: ActivationSet::new(hidden, rows * used, feed_forward),
-        }
+        Ok(Self {
+            scores: Shared::new(rows * count)?,
+            chosen: Shared::new(rows * used)?,
+            weights: Shared::new(rows * used)?,
+            shared_weights: Shared::new(rows)?,
+            hidden: ActivationSet::new(hidden, rows * used, feed_forward)?,
+        })
     }
 
     pub fn bytes(&self) -> usize {
@@ -71,23 +71,23 @@ impl Mixture {
 
 impl LocalMixture {
     /// For batches of `rows` tokens; 0 where there are none, and a token's input is the stream itself.
-    pub fn new(config: &ExpertsConfig, layers: &[Layer], rows: usize, dim: usize) -> Self {
+    pub fn new(config: &ExpertsConfig, layers: &[Layer], rows: usize, dim: usize) -> Result<Self, Error> {
         let experts = layers.iter().filter_map(|layer| layer.experts.as_ref());
         let inputs = Kinds::of(experts.flat_map(|experts| [&experts.gate, &experts.up]));
         let ExpertsConfig { count, used, .. } = *config;
         let plan = Plan {
-            chosen: vec![0; used],
-            weights: vec![0.0; used],
-            starts: vec![0; count + 1],
+            chosen: filled(used, 0)?,
+            weights: filled(used, 0.0)?,
+            starts: filled(count + 1, 0)?,
             active: Vec::with_capacity(count),
-            places: vec![(0, 0.0); rows.max(1) * used],
+            places: filled(rows.max(1) * used, (0, 0.0))?,
         };
-        Self {
+        Ok(Self {
             plan,
-            gathered: ActivationSet::new(inputs, rows, dim),
-            scores: vec![0.0; count],
-            ranks: vec![0.0; count],
-        }
+            gathered: ActivationSet::new(inputs, rows, dim)?,
+            scores: filled(count, 0.0)?,
+            ranks: filled(count, 0.0)?,
+        })
     }
 
     pub fn bytes(&self) -> usize {

@@ -29,7 +29,7 @@ pub use cores::default_workers;
 pub use kv::KvCache;
 pub use ledger::{Charge, Ledger};
 pub use pass::{Pass, Worker};
-pub use pool::{Halt, Pool, Work};
+pub use pool::{Halt, MAX_WORKERS, Pool, Work};
 pub use saved::SavedPages;
 pub use shared::Shared;
 pub use trial::Trial;

@@ -41,11 +41,11 @@ enum Item {
 }
 
 impl Scanned {
-    pub fn new(layers: &[&RecurrentConfig], rows: usize) -> Self {
+    pub fn new(layers: &[&RecurrentConfig], rows: usize) -> Result<Self, Error> {
         let max = |f: fn(&RecurrentConfig) -> usize| layers.iter().map(|layer| f(layer)).max().unwrap_or(0);
         let heads = rows * max(|layer| layer.heads);
         let channels = max(|layer| if layer.heads > 0 { layer.channels } else { 0 });
-        Self { mixed: Shared::new(rows * channels), decay: Shared::new(heads), step: Shared::new(heads) }
+        Ok(Self { mixed: Shared::new(rows * channels)?, decay: Shared::new(heads)?, step: Shared::new(heads)? })
     }
 
     pub fn bytes(&self) -> usize {

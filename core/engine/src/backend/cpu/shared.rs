@@ -1,12 +1,14 @@
 //! Buffers that the workers of one forward pass write in disjoint parts.
 
-use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::marker::PhantomData;
 use std::ops::Range;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
 use memmap2::{MmapMut, MmapRaw};
+
+use crate::error::Error;
 
 /// From here on memory is mapped instead of taken from the heap: the system has it back at once when it is dropped, and
 /// what is never touched costs nothing.
@@ -44,18 +46,18 @@ impl Number for u16 {}
 
 impl<T: Number> Shared<T> {
     /// `len` zeros on cache lines of their own.
-    pub fn new(len: usize) -> Self {
-        let bytes = len.max(1).checked_mul(size_of::<T>());
-        let layout = bytes.and_then(|bytes| Layout::from_size_align(bytes, align_of::<T>().max(64)).ok());
-        let layout = layout.unwrap_or_else(|| handle_alloc_error(Layout::new::<T>()));
+    pub fn new(len: usize) -> Result<Self, Error> {
+        let bytes = len.max(1).saturating_mul(size_of::<T>());
+        let no_memory = || Error::OutOfMemory { what: "buffers", bytes };
+        let layout = Layout::from_size_align(bytes, align_of::<T>().max(64)).map_err(|_| no_memory())?;
         if layout.size() >= MAPPED_BYTES
             && let Some(mapped) = Self::mapped(len)
         {
-            return mapped;
+            return Ok(mapped);
         }
         // SAFETY: the layout has a size above zero.
-        let data = NonNull::new(unsafe { alloc_zeroed(layout) }).unwrap_or_else(|| handle_alloc_error(layout));
-        Self { data: data.cast(), len, memory: Memory::Heap(layout), owns: PhantomData }
+        let data = NonNull::new(unsafe { alloc_zeroed(layout) }).ok_or_else(no_memory)?;
+        Ok(Self { data: data.cast(), len, memory: Memory::Heap(layout), owns: PhantomData })
     }
 
     /// `len` zeros on pages of the system of their own; none where it has no memory.
@@ -126,11 +128,36 @@ impl<T: Number> Shared<T> {
     }
 }
 
+/// `len` times `value`, where the system has memory for it.
+pub fn filled<T: Copy>(len: usize, value: T) -> Result<Vec<T>, Error> {
+    let mut values = Vec::new();
+    let no_memory = |_| Error::OutOfMemory { what: "buffers", bytes: len.saturating_mul(size_of::<T>()) };
+    values.try_reserve_exact(len).map_err(no_memory)?;
+    values.resize(len, value);
+    Ok(values)
+}
+
 impl<T> Drop for Shared<T> {
     fn drop(&mut self) {
         if let Memory::Heap(layout) = self.memory {
             // SAFETY: allocated in `new` with this layout and not freed since.
             unsafe { dealloc(self.data.as_ptr().cast(), layout) }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_than_any_machine_has_is_an_error() {
+        for len in [usize::MAX, usize::MAX / 4, 1 << 60] {
+            assert!(matches!(Shared::<f32>::new(len), Err(Error::OutOfMemory { .. })), "{len}");
+            assert!(matches!(filled(len, 0f32), Err(Error::OutOfMemory { .. })), "{len}");
+        }
+        let mut few = Shared::<f32>::new(3).expect("twelve bytes");
+        assert_eq!(few.as_mut_slice(), [0.0; 3]);
+        assert_eq!(filled(2, 7u16).expect("four bytes"), [7, 7]);
     }
 }
