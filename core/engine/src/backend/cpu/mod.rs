@@ -11,6 +11,7 @@ mod experts;
 mod feed_forward;
 mod kv;
 mod ledger;
+mod limit;
 mod pass;
 mod per_layer;
 mod pool;

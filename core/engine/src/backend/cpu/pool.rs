@@ -8,6 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
+use super::limit::Limit;
 use super::ticket::Tickets;
 use crate::error::Error;
 
@@ -21,15 +22,6 @@ pub const MAX_WORKERS: usize = 64;
 /// A single token's stages last 20-200 us: a worker that was parked for longer than this waited for a core, not for work.
 const LATE: Duration = Duration::from_millis(1);
 
-/// Passes of which more than half must be late before a worker is left out, and passes without any before it is tried
-/// again.
-const LATE_PASSES: u32 = 8;
-const CALM_PASSES: u32 = 256;
-
-/// A worker is left out at once after a pass with this many late waits: a neighbour on its core shows in every few stages,
-/// a passing disturbance in one or two.
-const MANY_WAITS: u32 = 6;
-
 /// Threads that wait for a pass to run. One per process serves all models; passes take turns.
 pub struct Pool {
     tickets: Tickets,
@@ -40,44 +32,6 @@ pub struct Pool {
 struct Turn {
     helpers: Vec<Helper>,
     limit: Limit,
-}
-
-/// How many workers single tokens get: fewer while cores are missing (other apps, a throttled cluster), because then every
-/// barrier waits for a thread that is not running.
-#[derive(Debug)]
-struct Limit {
-    workers: usize,
-    passes: u32,
-    late: u32,
-    calm: u32,
-}
-
-impl Limit {
-    const NONE: Self = Self { workers: MAX_WORKERS, passes: 0, late: 0, calm: 0 };
-
-    fn leave_one_out(&mut self, workers: usize) {
-        self.workers = (workers - 1).max(1);
-    }
-
-    /// Learns from a pass of `workers` workers, with so many waits that were late.
-    fn observe(&mut self, workers: usize, late_waits: u32) {
-        let was_late = late_waits > 0;
-        self.calm = if was_late { 0 } else { self.calm + 1 };
-        if self.calm == CALM_PASSES {
-            *self = Self { workers: (self.workers + 1).min(MAX_WORKERS), ..Self::NONE };
-        }
-        self.passes += 1;
-        self.late += u32::from(was_late);
-        if self.passes == LATE_PASSES {
-            if 2 * self.late > LATE_PASSES {
-                self.leave_one_out(workers);
-            }
-            (self.passes, self.late) = (0, 0);
-        } else if late_waits >= MANY_WAITS {
-            self.leave_one_out(workers);
-            (self.passes, self.late) = (0, 0);
-        }
-    }
 }
 
 /// How a pass went.
@@ -172,7 +126,7 @@ impl Pool {
     }
 
     fn new() -> Self {
-        Self { tickets: Tickets::default(), turn: Mutex::new(Turn { helpers: Vec::new(), limit: Limit::NONE }) }
+        Self { tickets: Tickets::default(), turn: Mutex::new(Turn { helpers: Vec::new(), limit: Limit::default() }) }
     }
 
     /// Runs `program` on up to `workers` threads, the caller among them, and returns when all have left it.
@@ -190,7 +144,7 @@ impl Pool {
         let start = Instant::now();
         let Turn { helpers, limit } = &mut *turn;
         let wanted = workers.clamp(1, MAX_WORKERS);
-        let workers = if work == Work::Token { wanted.min(limit.workers) } else { wanted };
+        let workers = if work == Work::Token { wanted.min(limit.workers()) } else { wanted };
         while helpers.len() + 1 < workers {
             let helper = Helper::spawn(helpers.len() + 1).map_err(|_| Error::Internal { what: "no thread" })?;
             helpers.push(helper);
@@ -229,7 +183,7 @@ impl Pool {
         meeting.work(0, program);
         meeting.leave_together();
         if work == Work::Token && wanted > 1 {
-            limit.observe(workers, meeting.late.load(Ordering::Relaxed));
+            limit.observe(wanted, workers, meeting.late.load(Ordering::Relaxed), start.elapsed());
         }
         if meeting.fault.load(Ordering::Acquire) {
             Err(Error::Internal { what: "a worker panicked" })
@@ -441,35 +395,5 @@ mod tests {
             let result = pool.run(Work::Token, 3, halt(&stop), &program);
             assert!(matches!(result, Err(Error::Internal { .. })));
         }
-    }
-
-    #[test]
-    fn late_passes_leave_a_worker_out_and_calm_ones_bring_it_back() {
-        let mut limit = Limit::NONE;
-        let mut pass = |late: bool, times: u32| {
-            for _ in 0..times {
-                let workers = limit.workers.min(4);
-                limit.observe(workers, u32::from(late));
-            }
-            limit.workers.min(4)
-        };
-        assert_eq!(pass(false, 3 * LATE_PASSES), 4);
-        // A late pass now and then is no reason.
-        assert_eq!(pass(true, 3) + pass(false, 13), 8);
-        assert_eq!(pass(true, LATE_PASSES), 3);
-        assert_eq!(pass(true, 10 * LATE_PASSES), 1, "but never below one");
-        assert_eq!(pass(false, CALM_PASSES), 2);
-        assert_eq!(pass(false, 3 * CALM_PASSES), 4);
-    }
-
-    #[test]
-    fn one_pass_full_of_late_waits_is_enough() {
-        let mut limit = Limit::NONE;
-        limit.observe(4, MANY_WAITS - 1);
-        assert_eq!(limit.workers.min(4), 4);
-        limit.observe(4, MANY_WAITS);
-        assert_eq!(limit.workers, 3);
-        limit.observe(1, MANY_WAITS);
-        assert_eq!(limit.workers, 1, "but never below one");
     }
 }
