@@ -1,6 +1,8 @@
-//! The Kotlin API: compiled strictly and tested on this machine's JVM, against this machine's library.
+//! The Kotlin side: compiled strictly and tested on this machine's JVM, compiled for Android, and compiled against from outside.
 
 use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::bindings::{mirror, prepare, readme};
 use crate::error::{Error, Result};
@@ -9,25 +11,75 @@ use crate::process::Program;
 
 /// Maven's build, which fetches the compiler, JNA and JUnit.
 const POM: &str = "android/pom.xml";
+/// A project that has nothing of the workspace but the package.
+const CONSUMER: &str = "android/consumer/pom.xml";
 
-/// Puts what Rust made where Maven looks, and lets Maven compile and test.
+/// Whether this process has compiled everything already.
+static BUILT: AtomicBool = AtomicBool::new(false);
+
+/// What an Android package is made of, but for the libraries.
+pub struct Classes {
+    /// Folders with compiled classes.
+    pub folders: Vec<PathBuf>,
+    /// Generated sources.
+    pub generated: PathBuf,
+    /// JNA for Android.
+    pub jna: PathBuf,
+}
+
+/// Compiles and tests all of it.
 pub fn run(context: &Context) -> Result<()> {
+    prepare_maven(context)?;
+    maven(context, POM).args(["verify"]).run(context)?;
+    BUILT.store(true, Ordering::Relaxed);
+    Ok(())
+}
+
+/// Compiles what goes into an Android package, unless [`run`] has.
+pub fn classes(context: &Context) -> Result<Classes> {
+    if !BUILT.load(Ordering::Relaxed) {
+        prepare_maven(context)?;
+        maven(context, POM).args(["-pl", "bindings,platform", "package"]).run(context)?;
+    }
+    let build = folder(context);
+    Ok(Classes {
+        folders: vec![build.join("bindings/classes"), build.join("platform/classes")],
+        generated: build.join("generated"),
+        jna: build.join("platform/jna.aar"),
+    })
+}
+
+/// Compiles README.md's program against the classes of the unpacked package in `unpacked`, and nothing else of ours.
+pub fn consumer(context: &Context, unpacked: &Path) -> Result<()> {
+    maven(context, CONSUMER).args([format!("-Dsprat.package={}", unpacked.display())]).args(["compile"]).run(context)
+}
+
+/// Puts what Rust made where Maven looks.
+fn prepare_maven(context: &Context) -> Result<()> {
     let prepared = prepare(context)?;
-    let folder = context.target.join("xtask/kotlin");
+    let folder = folder(context);
     mirror(&prepared.generated.join("kotlin"), &folder.join("generated"))?;
     readme(context, "kotlin", &folder.join("readme/Readme.kt"))?;
     // JNA looks in a jar for a folder named after the system and the processor.
     let native = format!("native/{}-{}", jna_name(std::env::consts::OS), jna_name(std::env::consts::ARCH));
     prepared.library_into(&folder.join(native))?;
     // A class whose source is gone would stay, and stand in the public API.
-    let classes = folder.join("sdk/classes");
-    if classes.exists() {
-        fs::remove_dir_all(&classes).map_err(|source| Error::File { path: classes, source })?;
+    for classes in ["sdk/classes", "platform/classes"].map(|name| folder.join(name)) {
+        if classes.exists() {
+            fs::remove_dir_all(&classes).map_err(|source| Error::File { path: classes, source })?;
+        }
     }
+    Ok(())
+}
+
+fn folder(context: &Context) -> PathBuf {
+    context.target.join("xtask/kotlin")
+}
+
+fn maven(context: &Context, pom: &str) -> Program {
     Program::new(context, "mvn")
-        .args(["-B", "-ntp", "-q", "-f", POM, "verify"])
+        .args(["-B", "-ntp", "-q", "-f", pom])
         .args([format!("-Dsprat.target={}", context.target.display())])
-        .run(context)
 }
 
 /// What JNA calls a system or a processor.

@@ -18,12 +18,13 @@ mod swift;
 
 use std::process::ExitCode;
 
-use parts::{PARTS, Part, SETUP, When};
+use parts::{PACKAGES, PARTS, Part, SETUP, When};
 
 /// What the command line asks for.
 #[derive(Debug, PartialEq, Eq)]
 enum Request {
     Run { full: bool, only: Vec<String> },
+    Package(&'static str),
     Help,
 }
 
@@ -48,18 +49,32 @@ fn main() -> ExitCode {
                 [setup] if setup == SETUP => parts::run(&all, &[]),
                 _ => parts::run(&named, &named),
             };
-            if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+            exit(passed)
+        }
+        Request::Package(name) => {
+            let part: Vec<&Part> = PACKAGES.iter().filter(|part| part.name == name).collect();
+            exit(parts::run(&part, &part))
         }
     }
 }
 
-/// Reads `test|full [--only NAME]…`; the error is one line for the user.
+fn exit(passed: bool) -> ExitCode {
+    if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Reads `test|full [--only NAME]…` or a package's name; the error is one line for the user.
 fn parse(mut args: impl Iterator<Item = String>) -> Result<Request, String> {
     let full = match args.next().as_deref() {
         Some("test") => false,
         Some("full") => true,
         None | Some("help" | "--help" | "-h") => return Ok(Request::Help),
-        Some(other) => return Err(format!("unknown command `{other}`")),
+        Some(other) => match PACKAGES.iter().find(|package| package.name == other) {
+            Some(package) => match args.next() {
+                None => return Ok(Request::Package(package.name)),
+                Some(option) => return Err(format!("unknown option `{option}`")),
+            },
+            None => return Err(format!("unknown command `{other}`")),
+        },
     };
     let mut only = Vec::new();
     while let Some(arg) = args.next() {
@@ -80,9 +95,13 @@ fn parse(mut args: impl Iterator<Item = String>) -> Result<Request, String> {
 fn help() -> String {
     let mut text = String::from(
         "cargo xtask test [--only NAME]…   everyday checks, or the named parts alone\n\
-         cargo xtask full [--only NAME]…   everyday checks and the long ones\n\n\
-         parts:\n",
+         cargo xtask full [--only NAME]…   everyday checks and the long ones\n",
     );
+    for package in PACKAGES {
+        let command = format!("cargo xtask {}", package.name);
+        text += &format!("{command:33} {}\n", package.what);
+    }
+    text += "\nparts:\n";
     text += &format!("  {SETUP:12} installs what is missing; part of every run\n");
     for part in PARTS {
         let note = if part.when == When::Full { " (full only)" } else { "" };
@@ -104,13 +123,18 @@ mod tests {
         let wanted = Request::Run { full: false, only: vec!["fmt".into(), "doc".into()] };
         assert_eq!(parse_words("test --only fmt --only=doc"), Ok(wanted));
         assert_eq!(parse_words("full"), Ok(Request::Run { full: true, only: Vec::new() }));
+        assert_eq!(parse_words("android"), Ok(Request::Package("android")));
     }
 
     #[test]
     fn wrong_usage_is_an_error_that_names_the_word() {
-        for (line, word) in
-            [("tset", "tset"), ("test --only", "--only"), ("test --only nosuch", "nosuch"), ("test --quick", "--quick")]
-        {
+        for (line, word) in [
+            ("tset", "tset"),
+            ("android --fast", "--fast"),
+            ("test --only", "--only"),
+            ("test --only nosuch", "nosuch"),
+            ("test --quick", "--quick"),
+        ] {
             let message = parse_words(line).expect_err(line);
             assert!(message.contains(word), "{line}: {message}");
         }

@@ -41,10 +41,16 @@ pub const RUSTFMT: Need = Need::Component { subcommand: "fmt", component: "rustf
 pub const CLIPPY: Need = Need::Component { subcommand: "clippy", component: "clippy" };
 pub const ARM64_STD: Need = Need::Target(ARM64);
 pub const ANDROID_STD: Need = Need::Target(ANDROID);
+pub const ANDROID_EMULATOR_STD: Need = Need::Target(ANDROID_EMULATOR);
 pub const IOS_STD: Need = Need::Target(IOS);
 pub const MACOS_STD: Need = Need::Target(MACOS);
 pub const ARM64_GCC: Need =
     Need::Command { program: ARM64_COMPILER, packages: &["gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross"] };
+pub const X86_64_GCC: Need = Need::Command {
+    program: X86_64_COMPILER,
+    // Where it is the machine's own compiler it has no package of that name.
+    packages: if cfg!(target_arch = "x86_64") { &["gcc"] } else { &["gcc-x86-64-linux-gnu"] },
+};
 pub const QEMU: Need = Need::Command { program: QEMU_PROGRAM, packages: &["qemu-user-static"] };
 /// Python with the module that makes virtual environments, which Debian packs apart.
 pub const PYTHON_VENV: Need = Need::Module { module: "ensurepip", package: "python3-venv" };

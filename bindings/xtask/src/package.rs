@@ -68,6 +68,11 @@ pub fn files(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
+/// A file's text, or that it cannot be read.
+pub fn text(path: &Path) -> Verdict {
+    fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))
+}
+
 /// Puts other bytes in the place of the first, or of every, `old` in a file: how most faults are made.
 pub fn replace(path: &Path, old: &[u8], new: &[u8], every: bool) -> io::Result<()> {
     let bytes = fs::read(path)?;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
 use crate::needs::{self, Need};
-use crate::{aarch64, checks, conformance, kotlin, metal, size, swift};
+use crate::{aarch64, android, checks, conformance, kotlin, metal, size, swift};
 
 /// When a part belongs to the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +32,19 @@ pub struct Part {
     /// Does it.
     pub run: fn(&Context) -> Result<()>,
 }
+
+const ANDROID_NEEDS: &[Need] =
+    &[needs::ANDROID_STD, needs::ANDROID_EMULATOR_STD, needs::ARM64_GCC, needs::X86_64_GCC, needs::MAVEN, needs::JDK];
+
+/// What is built to be handed out: commands of their own.
+pub const PACKAGES: &[Part] = &[Part {
+    name: "android",
+    what: "the Android package for a Maven repository, in target/packages/android",
+    minutes: 30,
+    when: When::Full,
+    needs: ANDROID_NEEDS,
+    run: android::package,
+}];
 
 /// All parts, cheap ones first. The builds follow each other so that each finds what the one before compiled.
 pub const PARTS: &[Part] = &[
@@ -106,6 +119,14 @@ pub const PARTS: &[Part] = &[
         when: When::Always,
         needs: &[needs::MAVEN, needs::JDK],
         run: kotlin::run,
+    },
+    Part {
+        name: "android",
+        what: "the Android package has its form, each check of it sees its fault, and an app compiles against it",
+        minutes: 12,
+        when: When::Always,
+        needs: ANDROID_NEEDS,
+        run: android::check,
     },
     Part {
         name: "swift",

@@ -1,6 +1,7 @@
 //! Runs programs inside a part's minutes; a program that hangs is ended together with its children.
 
 use std::ffi::OsStr;
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -42,6 +43,13 @@ impl Program {
             self.shown += &arg.as_ref().to_string_lossy();
             self.command.arg(arg);
         }
+        self
+    }
+
+    /// Starts it in another folder.
+    pub fn inside(mut self, folder: &Path) -> Self {
+        self.shown = format!("(cd {} && {})", folder.display(), self.shown);
+        self.command.current_dir(folder);
         self
     }
 

@@ -1,0 +1,8 @@
+package dev.sprat.sample
+
+/** The model that the app brings along, and what it is told: its tools are what an app offers it. */
+const val BUNDLED = "sprat-tiny-q8_0.gguf"
+const val INSTRUCTIONS =
+    "You are Sprat, a phone helper. Tools: set_alarm, cancel_alarm, list_alarms, set_timer, cancel_timer, check_timer, " +
+        "set_reminder, send_text, call, play_music, media, flashlight, volume, brightness, setting, weather, calendar, " +
+        "add_event, open_app, navigate, take_photo, add_to_list, show_list, make_note, clock, battery"
