@@ -10,10 +10,15 @@ let engine: Target = .systemLibrary(name: "SpratFFI", path: "Sources/SpratFFI")
 let link: [LinkerSetting] = [.unsafeFlags(["-L", native, "-Xlinker", "-rpath", "-Xlinker", native])]
 // README.md's program.
 let readme: [Target] = [.executableTarget(name: "Readme", dependencies: ["Sprat"])]
+// Only Apple's stores read the privacy manifest.
+let excluded = ["PrivacyInfo.xcprivacy"]
+let resources: [Resource] = []
 #else
 let engine: Target = .binaryTarget(name: "SpratFFI", path: "SpratFFI.xcframework")
 let link: [LinkerSetting] = []
 let readme: [Target] = []
+let excluded: [String] = []
+let resources: [Resource] = [.copy("PrivacyInfo.xcprivacy")]
 #endif
 
 let package = Package(
@@ -23,7 +28,7 @@ let package = Package(
     targets: [
         engine,
         .target(name: "SpratBindings", dependencies: ["SpratFFI"], linkerSettings: link),
-        .target(name: "Sprat", dependencies: ["SpratBindings"]),
+        .target(name: "Sprat", dependencies: ["SpratBindings"], exclude: excluded, resources: resources),
         .testTarget(name: "SpratTests", dependencies: ["Sprat"]),
     ] + readme,
     swiftLanguageModes: [.v6]

@@ -29,6 +29,8 @@ pub const ANDROID_EMULATOR: &str = "x86_64-linux-android";
 /// The targets of iPhones and of Macs with Apple's chips: checked here, not linked.
 pub const IOS: &str = "aarch64-apple-ios";
 pub const MACOS: &str = "aarch64-apple-darwin";
+/// The target of the simulator on such a Mac.
+pub const IOS_SIMULATOR: &str = "aarch64-apple-ios-sim";
 
 /// Runs arm64 programs here.
 pub const QEMU_PROGRAM: &str = "qemu-aarch64-static";
@@ -43,6 +45,8 @@ pub const ARM64_STD: Need = Need::Target(ARM64);
 pub const ANDROID_STD: Need = Need::Target(ANDROID);
 pub const ANDROID_EMULATOR_STD: Need = Need::Target(ANDROID_EMULATOR);
 pub const IOS_STD: Need = Need::Target(IOS);
+/// Only a Mac has a use for it.
+pub const IOS_SIMULATOR_STD: Need = Need::Target(IOS_SIMULATOR);
 pub const MACOS_STD: Need = Need::Target(MACOS);
 pub const ARM64_GCC: Need =
     Need::Command { program: ARM64_COMPILER, packages: &["gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross"] };
@@ -60,6 +64,8 @@ pub const CLANG: Need = Need::Command { program: "clang++", packages: &["clang",
 pub const MAVEN: Need = Need::Command { program: "mvn", packages: &["maven"] };
 /// Java's class library for compiling against, and the machine that runs the tests.
 pub const JDK: Need = Need::Command { program: "javac", packages: &["default-jdk-headless"] };
+/// Packs the library for Swift packages.
+pub const ZIP: Need = Need::Command { program: "zip", packages: &["zip"] };
 /// Makes the folder that Swift's compiler runs in.
 pub const DEBOOTSTRAP: Need = Need::Command { program: "debootstrap", packages: &["debootstrap"] };
 /// Builds llama.cpp; cmake comes through pip.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
 use crate::needs::{self, Need};
-use crate::{aarch64, android, checks, conformance, kotlin, metal, size, swift};
+use crate::{aarch64, android, checks, conformance, ios, kotlin, metal, size, swift};
 
 /// When a part belongs to the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,15 +36,31 @@ pub struct Part {
 const ANDROID_NEEDS: &[Need] =
     &[needs::ANDROID_STD, needs::ANDROID_EMULATOR_STD, needs::ARM64_GCC, needs::X86_64_GCC, needs::MAVEN, needs::JDK];
 
+const IOS_NEEDS: &[Need] = if cfg!(target_os = "macos") {
+    &[needs::ZIP, needs::IOS_STD, needs::MACOS_STD, needs::IOS_SIMULATOR_STD]
+} else {
+    &[needs::ZIP, needs::IOS_STD]
+};
+
 /// What is built to be handed out: commands of their own.
-pub const PACKAGES: &[Part] = &[Part {
-    name: "android",
-    what: "the Android package for a Maven repository, in target/packages/android",
-    minutes: 30,
-    when: When::Full,
-    needs: ANDROID_NEEDS,
-    run: android::package,
-}];
+pub const PACKAGES: &[Part] = &[
+    Part {
+        name: "android",
+        what: "the Android package for a Maven repository, in target/packages/android",
+        minutes: 30,
+        when: When::Full,
+        needs: ANDROID_NEEDS,
+        run: android::package,
+    },
+    Part {
+        name: "ios",
+        what: "the Swift package with its xcframework, in target/packages/ios",
+        minutes: 30,
+        when: When::Full,
+        needs: IOS_NEEDS,
+        run: ios::package,
+    },
+];
 
 /// All parts, cheap ones first. The builds follow each other so that each finds what the one before compiled.
 pub const PARTS: &[Part] = &[
@@ -135,6 +151,14 @@ pub const PARTS: &[Part] = &[
         when: When::Always,
         needs: &[needs::DEBOOTSTRAP],
         run: swift::run,
+    },
+    Part {
+        name: "ios",
+        what: "the Swift package for Apple's systems has its form, and each check of it sees its fault",
+        minutes: 8,
+        when: When::Always,
+        needs: IOS_NEEDS,
+        run: ios::check,
     },
     Part {
         name: "conformance",
