@@ -34,6 +34,7 @@ const SHIPPED: &[&str] = &[
     "--build-id=sha1",
     "--pack-dyn-relocs=android",
     "--icf=all",
+    "--hash-style=gnu",
     "-O2",
 ];
 
