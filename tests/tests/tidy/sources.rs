@@ -35,6 +35,7 @@ const UNSAFE: &[(&str, &str)] = &[
     ("core/kernels/src/matmul.rs", "calls into a table whose features were detected"),
     ("core/kernels/src/scratch.rs", "memory reused under several types"),
     ("core/metal/src/device.rs", "calls into Metal, and buffers over the mapped file"),
+    ("tests/fuzz/src/allocations.rs", "an allocator that refuses large requests"),
     ("tests/tests/allocations.rs", "an allocator that counts"),
     ("tests/tests/lost_file.rs", "faults on purpose, and a handler of an app's own"),
 ];

@@ -1,0 +1,43 @@
+//! Any chat template over any conversation: an error or a prompt, in bounded time and memory.
+
+use serde_json::json;
+use sprat::chat::{Chat, ChatTemplate, Message, Role, Tool, ToolCall};
+
+use crate::bytes::Bytes;
+
+/// Where the template ends and the conversation begins.
+const BREAK: u8 = 0;
+
+pub fn seeds() -> Vec<Vec<u8>> {
+    let builtin = |name| ChatTemplate::builtin(name).expect("built in").source().as_bytes().to_vec();
+    let talk = b"\0\x01\x05hello\x02\x02hi\x00\x03sys\x03\x04noon";
+    ChatTemplate::builtin_names().map(|name| [&builtin(name)[..], talk].concat()).collect()
+}
+
+pub fn run(data: &[u8]) {
+    let end = data.iter().position(|&byte| byte == BREAK).unwrap_or(data.len());
+    let source = String::from_utf8_lossy(&data[..end]);
+    let Ok(template) = ChatTemplate::parse(&source) else { return };
+    let mut bytes = Bytes(data.get(end + 1..).unwrap_or_default());
+    let mut messages = Vec::new();
+    while !bytes.is_empty() && messages.len() < 16 {
+        let role = bytes.pick(&[Role::System, Role::User, Role::Assistant, Role::Tool]);
+        let mut message = Message::new(role, bytes.text());
+        if role == Role::Assistant && message.content.len() % 2 == 1 {
+            let arguments = json!({"zone": message.content, "deep": [[1, null], {"x": 1.5}]});
+            message.tool_calls = vec![ToolCall { id: None, name: "clock".into(), arguments }];
+            message.reasoning = Some("because".into());
+        }
+        messages.push(message);
+    }
+    let parameters = json!({"type": "object", "properties": {"zone": {"type": "string", "enum": ["a", "b"]}}});
+    let tools = [Tool { name: "clock".into(), description: "tells".into(), parameters }];
+    let chat = Chat {
+        tools: if messages.len().is_multiple_of(2) { &tools } else { &[] },
+        enable_thinking: (messages.len() % 3 == 1).then_some(true),
+        bos_token: Some("<s>"),
+        eos_token: Some("</s>"),
+        ..Chat::new(&messages)
+    };
+    let _either = template.render(&chat).is_ok();
+}
