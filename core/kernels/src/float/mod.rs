@@ -19,8 +19,8 @@ pub(crate) mod tests;
 pub(crate) mod vector;
 
 pub(crate) use activation::{activate, gated, gated_clamped};
-pub(crate) use arithmetic::{add, add_scaled, multiply, scale};
-pub(crate) use norm::{fold, fold_by, layer_norm, rms_norm};
+pub(crate) use arithmetic::{add, add_scaled, multiply, scale, subtract_and_clip};
+pub(crate) use norm::{cutoff, fold, fold_by, layer_norm, length, rms_norm};
 pub use recurrent::{DeltaToken, SpaceToken};
 pub(crate) use recurrent::{convolve, delta_rule, state_space};
 pub(crate) use rope::rope;
@@ -61,6 +61,9 @@ pub enum Pairing {
 pub(crate) struct FloatOps {
     pub rms_norm: unsafe fn(&[f32], Option<&[f32]>, f32, &mut [f32]),
     pub layer_norm: unsafe fn(&[f32], Option<&[f32]>, Option<&[f32]>, f32, &mut [f32]),
+    pub length: unsafe fn(&[f32]) -> f32,
+    pub cutoff: unsafe fn(&[f32], f32) -> f32,
+    pub subtract_and_clip: unsafe fn(&mut [f32], f32),
     pub rope: unsafe fn(&mut [f32], &[f32], &[f32], Pairing),
     pub activate: unsafe fn(Activation, &mut [f32]),
     pub gated: unsafe fn(Activation, &mut [f32], &[f32]),
@@ -96,6 +99,25 @@ impl Isa {
         assert!(bias.is_none_or(|b| b.len() == x.len()), "layer_norm: bias is [n]");
         // SAFETY: an `Isa` is only handed out for features this CPU has; lengths were asserted above.
         unsafe { (self.table().float.layer_norm)(x, weight, bias, eps, out) }
+    }
+
+    /// `sqrt(sum(x²))`.
+    pub fn length(&self, x: &[f32]) -> f32 {
+        // SAFETY: an `Isa` is only handed out for features this CPU has.
+        unsafe { (self.table().float.length)(x) }
+    }
+
+    /// What is `deviations` standard deviations (of a sample, so over `n - 1`) above the mean of `x` `[n]`; NaN where `x`
+    /// is empty. Source: the "Gaussian top-k" of Gemma 3n, which is arXiv 2506.06644.
+    pub fn cutoff(&self, x: &[f32], deviations: f32) -> f32 {
+        // SAFETY: an `Isa` is only handed out for features this CPU has.
+        unsafe { (self.table().float.cutoff)(x, deviations) }
+    }
+
+    /// `x = max(x - least, 0)`; 0 for NaN.
+    pub fn subtract_and_clip(&self, x: &mut [f32], least: f32) {
+        // SAFETY: an `Isa` is only handed out for features this CPU has.
+        unsafe { (self.table().float.subtract_and_clip)(x, least) }
     }
 
     /// Turns the first `2 * cos.len()` values of `head` pair by pair; the rest stay. `cos` and `sin` `[n]` hold the

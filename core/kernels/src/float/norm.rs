@@ -1,4 +1,4 @@
-//! Norms of one row, with the canonical sum: 16 partial sums by index mod 16, folded in a tree.
+//! Norms and spread of one row, with the canonical sum: 16 partial sums by index mod 16, folded in a tree.
 
 /// Folds 16 partial sums: `i + (i + 8)`, then 4, 2, 1.
 #[inline(always)]
@@ -80,4 +80,19 @@ pub(crate) fn layer_norm(x: &[f32], weight: Option<&[f32]>, bias: Option<&[f32]>
     if let Some(bias) = bias {
         crate::float::add(out, bias);
     }
+}
+
+/// `sqrt(sum(x²))`.
+#[inline(always)]
+pub(crate) fn length(x: &[f32]) -> f32 {
+    sum_of_squares(x, 0.0).sqrt()
+}
+
+/// The mean of `x` and `deviations` standard deviations of a sample more.
+#[inline(always)]
+pub(crate) fn cutoff(x: &[f32], deviations: f32) -> f32 {
+    let mean = sum(x) / x.len() as f32;
+    // One value has no deviation: its sum of squares is 0.
+    let others = x.len().saturating_sub(1).max(1);
+    deviations.mul_add((sum_of_squares(x, mean) / others as f32).sqrt(), mean)
 }

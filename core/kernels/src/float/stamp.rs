@@ -14,6 +14,18 @@ macro_rules! float_ops {
             float::layer_norm(x, weight, bias, eps, out)
         }
         $(#[$features])*
+        fn length(x: &[f32]) -> f32 {
+            float::length(x)
+        }
+        $(#[$features])*
+        fn cutoff(x: &[f32], deviations: f32) -> f32 {
+            float::cutoff(x, deviations)
+        }
+        $(#[$features])*
+        fn subtract_and_clip(x: &mut [f32], least: f32) {
+            float::subtract_and_clip(x, least)
+        }
+        $(#[$features])*
         fn rope(head: &mut [f32], cos: &[f32], sin: &[f32], pairing: Pairing) {
             float::rope(head, cos, sin, pairing)
         }
@@ -74,8 +86,8 @@ macro_rules! float_ops {
             float::state_space(state, token, out)
         }
         FloatOps {
-            rms_norm, layer_norm, rope, activate, gated, gated_clamped, add, multiply, scale, add_scaled, softmax, soft_cap, store_f16,
-            load_f16, convolve, delta_rule, state_space,
+            rms_norm, layer_norm, length, cutoff, subtract_and_clip, rope, activate, gated, gated_clamped, add, multiply, scale,
+            add_scaled, softmax, soft_cap, store_f16, load_f16, convolve, delta_rule, state_space,
         }
     }};
 }

@@ -59,6 +59,9 @@ fn everything(isa: &Isa, x: &[f32], y: &[f32], z: &[f32]) -> Vec<(String, Vec<f3
     run("rms_norm without weight", &|out| isa.rms_norm(x, None, 1e-5, out));
     run("layer_norm", &|out| isa.layer_norm(x, Some(y), Some(z), 1e-5, out));
     run("layer_norm without weight", &|out| isa.layer_norm(x, None, None, 1e-5, out));
+    run("length", &|out| out.fill(isa.length(x)));
+    run("cutoff", &|out| out.fill(isa.cutoff(x, 1.5)));
+    run("subtract_and_clip", &|out| isa.subtract_and_clip(out, 0.3));
     for turned in [n / 2, n / 4] {
         for pairing in [Pairing::Adjacent, Pairing::Halves] {
             let name = format!("rope {pairing:?} {turned}");
@@ -159,6 +162,26 @@ fn norms_agree_with_the_formulas() {
         let exact: Vec<f64> = unit.zip(&w).zip(&b).map(|((x, &w), &b)| x * f64::from(w) + f64::from(b)).collect();
         close("layer_norm", &out, &exact, 1e-5);
     }
+}
+
+#[test]
+fn lengths_and_cutoffs_agree_with_the_formulas() {
+    let mut random = Random(14);
+    let isa = Isa::detect();
+    for n in SIZES.into_iter().filter(|&n| n > 1) {
+        let x = random.floats(n, 4.0);
+        let wide: Vec<f64> = x.iter().map(|&x| f64::from(x)).collect();
+        close("length", &[isa.length(&x)], &[wide.iter().map(|x| x * x).sum::<f64>().sqrt()], 5e-6);
+        let mean = wide.iter().sum::<f64>() / n as f64;
+        let deviation = (wide.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / (n - 1) as f64).sqrt();
+        // Relative to the values, which may have a cutoff near 0.
+        let found = isa.cutoff(&x, 1.645);
+        assert!((f64::from(found) - (mean + 1.645 * deviation)).abs() <= 1e-5 * 4.0, "cutoff of {n}: {found}");
+    }
+    assert_eq!((isa.length(&[]), isa.cutoff(&[2.5], 3.0)), (0.0, 2.5));
+    let mut x = [-1.0, 0.5, 2.0, f32::NAN, f32::INFINITY];
+    isa.subtract_and_clip(&mut x, 0.5);
+    assert_eq!(x, [0.0, 0.0, 1.5, 0.0, f32::INFINITY]);
 }
 
 #[test]
