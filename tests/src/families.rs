@@ -40,6 +40,8 @@ pub struct Family {
     pub windows: Option<Windows>,
     /// Size of the input that each layer has of its own.
     pub per_layer: usize,
+    /// Residual streams side by side; with several of them comes a path of low rank beside attention.
+    pub streams: usize,
     /// Whether positions are embedded.
     pub positions: bool,
     /// Rotary factors for short and long contexts.
@@ -132,6 +134,7 @@ const LLAMA: Family = Family {
     sinks: false,
     windows: None,
     per_layer: 0,
+    streams: 1,
     positions: false,
     long_rope: false,
     keys: &[],
@@ -387,6 +390,24 @@ pub static FAMILIES: &[Family] = &[
             ("rope.freq_base_swa", Key::Number(500.0)),
             ("embedding_length_per_layer_input", Key::Count(256)),
             ("final_logit_softcapping", Key::Number(6.0)),
+        ],
+        ..GEMMA2
+    },
+    Family {
+        name: "gemma3n",
+        architecture: "gemma3n",
+        // From number 20 on layers use the keys and values of number 18 (a window) or 19 (none), of which 24 is the first.
+        layers: 25,
+        kv_heads: 1,
+        head_norm: Some(HeadNorm::Shared),
+        per_layer: 256,
+        streams: 4,
+        keys: &[
+            ("attention.sliding_window", Key::Count(16)),
+            ("rope.freq_base_swa", Key::Number(500.0)),
+            ("embedding_length_per_layer_input", Key::Count(256)),
+            ("altup.num_inputs", Key::Count(4)),
+            ("altup.active_idx", Key::Count(0)),
         ],
         ..GEMMA2
     },

@@ -6,6 +6,7 @@ mod recurrent;
 pub mod reference;
 pub mod scenario;
 pub mod small;
+mod streams;
 
 /// Mean Kullback-Leibler divergence of the distributions of `a` from those of `b`, over rows of logits.
 pub fn divergence(a: &[Vec<f32>], b: &[Vec<f32>]) -> f64 {

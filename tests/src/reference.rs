@@ -78,7 +78,7 @@ impl<'a> Reference<'a> {
     }
 
     /// Every position normed by `name`, or as it is where the file has no such norm.
-    fn normed(&self, x: &[Vec<f32>], name: &str) -> Vec<Vec<f32>> {
+    pub(crate) fn normed(&self, x: &[Vec<f32>], name: &str) -> Vec<Vec<f32>> {
         let Some(weight) = self.vector(&format!("{name}.weight")) else { return x.to_vec() };
         let bias = self.vector(&format!("{name}.bias"));
         x.iter().map(|x| self.norm(x, &weight, bias.as_deref())).collect()
@@ -93,6 +93,7 @@ impl<'a> Reference<'a> {
         let period = match self.architecture {
             "gemma2" | "gpt-oss" => 2,
             "gemma3" => 6,
+            "gemma3n" => 5,
             "olmo2" | "cohere2" => 4,
             _ => return false,
         };
@@ -109,7 +110,7 @@ impl<'a> Reference<'a> {
             _ => {}
         }
         let number = |key: &str, default: f32| f64::from(self.float(key).unwrap_or(default));
-        let own = window && matches!(self.architecture, "gemma3" | "gemma4");
+        let own = window && matches!(self.architecture, "gemma3" | "gemma3n" | "gemma4");
         let base = number(if own { "rope.freq_base_swa" } else { "rope.freq_base" }, 10000.0);
         let stretched = !(window && matches!(self.architecture, "gemma3" | "olmo2"));
         let factor = if stretched { number("rope.scaling.factor", 1.0) } else { 1.0 };
@@ -169,7 +170,7 @@ impl<'a> Reference<'a> {
     }
 
     /// Output of attention for every position.
-    fn attention(&self, x: &[Vec<f32>], layer: usize) -> Vec<Vec<f32>> {
+    pub(crate) fn attention(&self, x: &[Vec<f32>], layer: usize) -> Vec<Vec<f32>> {
         let heads = self.size("attention.head_count");
         let windowed = self.windowed(layer);
         let narrow = self.number("attention.key_length_swa").filter(|_| windowed);
@@ -197,11 +198,13 @@ impl<'a> Reference<'a> {
         };
         let (q, gates) = if gated { (halves(0), Some(halves(1))) } else { (q, None) };
         let mut q = self.heads(q, layer, "attn_q_norm", head_dim);
-        let (k, v) = if k.is_empty() {
+        let shared = self.architecture == "gemma3n" && layer >= 20;
+        let (k, v) = if k.is_empty() || shared {
             self.kept.borrow()[usize::from(windowed)].clone()
         } else {
             let k = self.heads(k, layer, "attn_k_norm", head_dim);
-            let head = |v: &[f32]| if self.is_gemma4() { self.norm(v, &vec![1.0; v.len()], None) } else { v.to_vec() };
+            let head =
+                |v: &[f32]| if self.is_late_gemma() { self.norm(v, &vec![1.0; v.len()], None) } else { v.to_vec() };
             let v: Heads = v.iter().map(|row| row.chunks(head_dim).map(head).collect()).collect();
             self.kept.borrow_mut()[usize::from(windowed)] = (k.clone(), v.clone());
             (k, v)
@@ -214,7 +217,7 @@ impl<'a> Reference<'a> {
                 heads.iter_mut().flatten().for_each(|q| *q *= factor);
             }
         }
-        let scale = if self.is_gemma4() { 1.0 } else { 1.0 / (head_dim as f32).sqrt() };
+        let scale = if self.is_late_gemma() { 1.0 } else { 1.0 / (head_dim as f32).sqrt() };
         let scale = self.float("attention.scale").unwrap_or(scale);
         let cap = self.float("attn_logit_softcapping");
         let window = self.number("attention.sliding_window").filter(|_| windowed);
@@ -240,16 +243,16 @@ impl<'a> Reference<'a> {
     }
 
     /// Output of the feed-forward part for every position: `down(f(gate(x)) * up(x))`, or `down(f(up(x)))`.
-    fn feed_forward(&self, x: &[Vec<f32>], layer: usize) -> Vec<Vec<f32>> {
+    pub(crate) fn feed_forward(&self, x: &[Vec<f32>], layer: usize) -> Vec<Vec<f32>> {
         let name = |part: &str| format!("blk.{layer}.{part}");
         if self.contents.tensor(&name("ffn_gate_inp.weight")).is_some() {
             return self.experts(x, layer);
         }
-        let gelu_families = ["gemma2", "gemma3", "gemma4", "phi2", "falcon", "gptneox", "gpt2"];
+        let gelu_families = ["gemma2", "gemma3", "gemma3n", "gemma4", "phi2", "falcon", "gptneox", "gpt2"];
         let f = if gelu_families.contains(&self.architecture) { gelu } else { silu };
         let (up, width) = (self.linear(x, &name("ffn_up")), self.size("feed_forward_length"));
         let gated = self.contents.tensor(&name("ffn_gate.weight")).is_some();
-        let gate = gated.then(|| self.linear(x, &name("ffn_gate")));
+        let gate = gated.then(|| self.sparse(self.linear(x, &name("ffn_gate")), layer));
         let product = |gate: &[f32], up: &[f32]| gate.iter().zip(up).map(|(g, u)| f(*g) * u).collect();
         let hidden = |(i, up): (usize, &Vec<f32>)| match &gate {
             Some(gate) => product(&gate[i], up),
@@ -260,8 +263,9 @@ impl<'a> Reference<'a> {
         self.linear(&hidden, &name("ffn_down"))
     }
 
-    fn is_gemma4(&self) -> bool {
-        self.architecture == "gemma4"
+    /// The two norm values and do not scale scores.
+    fn is_late_gemma(&self) -> bool {
+        ["gemma3n", "gemma4"].contains(&self.architecture)
     }
 
     /// What each layer gets for each token beside the stream, `[tokens][layers][size]`.
@@ -281,6 +285,17 @@ impl<'a> Reference<'a> {
         Some(projected.iter().zip(tokens).map(token).collect())
     }
 
+    /// What a layer's own inputs, gated by the stream, add to it.
+    pub(crate) fn per_layer(&self, x: &[Vec<f32>], inputs: &[Vec<Vec<f32>>], layer: usize) -> Vec<Vec<f32>> {
+        let name = |part: &str| format!("blk.{layer}.{part}");
+        let gates = self.linear(x, &name("inp_gate"));
+        let gated = |(gate, input): (&Vec<f32>, &Vec<Vec<f32>>)| {
+            gate.iter().zip(&input[layer]).map(|(g, input)| gelu(*g) * input).collect()
+        };
+        let gated: Vec<Vec<f32>> = gates.iter().zip(inputs).map(gated).collect();
+        self.normed(&self.linear(&gated, &name("proj")), &name("post_norm"))
+    }
+
     /// Logits of every position, `[tokens][vocabulary]`.
     pub fn logits(&self, tokens: &[u32]) -> Vec<Vec<f32>> {
         let embedding = self.tensor("token_embd.weight").expect("present");
@@ -293,7 +308,12 @@ impl<'a> Reference<'a> {
         }
         let inputs = self.per_layer_inputs(tokens, &x);
         let residual = self.float("residual_scale").unwrap_or(1.0);
-        for layer in 0..self.size("block_count") {
+        let streams = self.number("altup.num_inputs").map(|_| inputs.as_deref().expect("both or none"));
+        let layers = if streams.is_some() { 0 } else { self.size("block_count") };
+        if let Some(inputs) = streams {
+            x = self.parallel_streams(x, inputs);
+        }
+        for layer in 0..layers {
             let name = |part: &str| format!("blk.{layer}.{part}");
             let input = self.normed(&x, &name("attn_norm"));
             // Falcon may norm what attention reads apart from what the feed-forward part reads.
@@ -317,12 +337,7 @@ impl<'a> Reference<'a> {
             let made = self.normed(&self.feed_forward(&input, layer), &name("post_ffw_norm"));
             add(&mut x, &made, residual);
             if let Some(inputs) = &inputs {
-                let gates = self.linear(&x, &name("inp_gate"));
-                let gated = |(gate, input): (&Vec<f32>, &Vec<Vec<f32>>)| {
-                    gate.iter().zip(&input[layer]).map(|(g, input)| gelu(*g) * input).collect()
-                };
-                let gated: Vec<Vec<f32>> = gates.iter().zip(inputs).map(gated).collect();
-                let made = self.normed(&self.linear(&gated, &name("proj")), &name("post_norm"));
+                let made = self.per_layer(&x, inputs, layer);
                 add(&mut x, &made, 1.0);
             }
             if let Some(scale) = self.vector(&name("layer_output_scale.weight")) {
@@ -334,7 +349,9 @@ impl<'a> Reference<'a> {
         let head = if self.contents.tensor("output.weight").is_some() { "output" } else { "token_embd" };
         let scale = self.float("logit_scale").unwrap_or(1.0);
         let scale = if self.architecture.starts_with("granite") { 1.0 / scale } else { scale };
-        let cap = self.float("final_logit_softcapping");
+        // Gemma 3n's is fixed.
+        let fixed = Some(30.0).filter(|_| self.architecture == "gemma3n");
+        let cap = self.float("final_logit_softcapping").or(fixed);
         let logits = self.linear(&x, head);
         logits.iter().map(|row| row.iter().map(|x| soft_cap(x * scale, cap)).collect()).collect()
     }
@@ -344,11 +361,11 @@ pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
     a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>() as f32
 }
 
-fn add(x: &mut [Vec<f32>], y: &[Vec<f32>], scale: f32) {
+pub(crate) fn add(x: &mut [Vec<f32>], y: &[Vec<f32>], scale: f32) {
     x.iter_mut().zip(y).for_each(|(x, y)| x.iter_mut().zip(y).for_each(|(x, y)| *x += y * scale));
 }
 
-fn scaled(x: &[f32], scale: f32) -> Vec<f32> {
+pub(crate) fn scaled(x: &[f32], scale: f32) -> Vec<f32> {
     x.iter().map(|x| x * scale).collect()
 }
 

@@ -191,6 +191,9 @@ impl File {
             self.matrix("per_layer_token_embd.weight".into(), VOCABULARY, all, 1.0);
             self.matrix("per_layer_model_proj.weight".into(), all, DIM, 16.0);
         }
+        if family.streams > 1 {
+            self.stream_ends(family.streams - 1);
+        }
         for i in 0..self.small.layers {
             let (q, kv) = (HEADS * family.head_dim(i), kv_heads * family.head_dim(i));
             match family.mixer(i) {
@@ -214,6 +217,9 @@ impl File {
                 self.matrix(format!("blk.{i}.inp_gate.weight"), per_layer, DIM, 1.0);
                 self.matrix(format!("blk.{i}.proj.weight"), DIM, per_layer, 1.0);
             }
+            if family.streams > 1 {
+                self.streams(i, family.streams);
+            }
             match experts.filter(|experts| i >= experts.dense_layers) {
                 Some(experts) => self.experts(i, experts),
                 None => {
@@ -226,6 +232,30 @@ impl File {
                 }
             }
         }
+    }
+
+    /// Matrices that make further streams and bring them back.
+    fn stream_ends(&mut self, others: usize) {
+        for name in ["altup_proj.weight", "altup_unembd_proj.weight"] {
+            self.matrix(name.into(), others * DIM, DIM, 1.0);
+            let (_, shape, _, _) = self.tensors.last_mut().expect("just pushed");
+            *shape = vec![DIM as u64, DIM as u64, others as u64];
+        }
+    }
+
+    /// What a layer has for further streams, and its path of low rank: floats, as quantizers leave them.
+    fn streams(&mut self, i: usize, streams: usize) {
+        let name = |part: &str| format!("blk.{i}.{part}.weight");
+        self.spread(name("altup_router"), &[streams, DIM], 0.0, 0.5);
+        self.spread(name("altup_predict_coef"), &[streams * streams, streams], 0.0, 0.1);
+        self.spread(name("altup_correct_coef"), &[streams, streams], 0.0, 0.3);
+        for norm in ["altup_router_norm", "altup_correct_scale", "laurel_post_norm"] {
+            self.values(name(norm), &[DIM], 1.0);
+        }
+        // llama.cpp knows no other rank.
+        const RANK: usize = 64;
+        self.spread(name("laurel_l"), &[RANK, DIM], 0.0, 1.0 / 16.0);
+        self.spread(name("laurel_r"), &[DIM, RANK], 0.0, 1.0 / 8.0);
     }
 
     /// Everything of a layer without attention.
@@ -286,6 +316,8 @@ impl File {
                     self.values(format!("blk.{i}.{name}.bias"), &[rows], 0.0);
                 }
             }
+            // Without another scale, heads would see one position alone, and many layers of that would multiply every error.
+            let mean = if self.small.family.streams > 1 { 0.5 } else { 1.4 };
             let attends = self.small.family.mixer(i) == 'a';
             let head_dim = self.small.family.head_dim(i);
             for (name, heads) in [("attn_q_norm", HEADS), ("attn_k_norm", kv_heads)] {
@@ -293,9 +325,9 @@ impl File {
                 let there = attends && (name.contains("attn_q") || self.small.family.has_kv(i));
                 match head_norm.filter(|_| there) {
                     None => {}
-                    Some(HeadNorm::Shared) => self.values(name, &[head_dim], 1.4),
-                    Some(HeadNorm::Each) => self.values(name, &[heads, head_dim], 1.4),
-                    Some(HeadNorm::Whole) => self.values(name, &[heads * head_dim], 1.4),
+                    Some(HeadNorm::Shared) => self.values(name, &[head_dim], mean),
+                    Some(HeadNorm::Each) => self.values(name, &[heads, head_dim], mean),
+                    Some(HeadNorm::Whole) => self.values(name, &[heads * head_dim], mean),
                 }
             }
         }
@@ -306,7 +338,9 @@ impl File {
             self.values("per_layer_proj_norm.weight".into(), &[self.small.family.per_layer], 1.0);
             for i in 0..self.small.layers {
                 self.norm(format!("blk.{i}.post_norm"), false);
-                self.values(format!("blk.{i}.layer_output_scale.weight"), &[1], 0.8);
+                if self.small.family.streams == 1 {
+                    self.values(format!("blk.{i}.layer_output_scale.weight"), &[1], 0.8);
+                }
             }
         }
         if bias.contains('h') {

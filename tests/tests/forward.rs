@@ -49,15 +49,18 @@ fn plain(small: &Small, tokens: &[u32]) -> Vec<Vec<f32>> {
 #[test]
 fn float_files_give_the_logits_of_the_plain_forward_pass() {
     let tokens = tokens(80);
-    for family in FAMILIES {
+    // Many layers mean many minutes under emulation.
+    for family in FAMILIES.iter().filter(|family| !EMULATED || family.layers < 10) {
         let kinds = [TensorKind::F16, TensorKind::F32];
         for kind in kinds.into_iter().take(if EMULATED { 1 } else { 2 }) {
             let small = Small::new(family.name, kind);
             let ours = logits(&open(&small), &ContextOptions::default(), &tokens, tokens.len());
             let plain = plain(&small, &tokens);
             let (cosine, divergence) = (cosine(&ours, &plain), divergence(&ours, &plain));
-            // The cache holds keys and values as f16, the oracle as f32: llama.cpp's own gap with an f16 cache is 3e-6.
-            assert!(cosine > 0.99999 && divergence < 1e-5, "{small:?}: cosine {cosine}, divergence {divergence:e}");
+            // The cache holds keys and values as f16, the oracle as f32: llama.cpp's own gap with an f16 cache is 3e-6, on the
+            // 25 layers of Gemma 3n 6.8e-5 (both in F32 files).
+            let limit = if family.layers < 10 { 1e-5 } else { 6.8e-5 };
+            assert!(cosine > 0.99999 && divergence < limit, "{small:?}: cosine {cosine}, divergence {divergence:e}");
         }
     }
 }

@@ -20,6 +20,7 @@ const UNSAFE: &[(&str, &str)] = &[
     ("core/engine/src/backend/cpu/scan.rs", "workers write disjoint heads and channels between barriers"),
     ("core/engine/src/backend/cpu/shared.rs", "memory that several workers write"),
     ("core/engine/src/backend/cpu/stream.rs", "workers write disjoint rows between barriers"),
+    ("core/engine/src/backend/cpu/streams.rs", "workers write disjoint rows between barriers"),
     ("core/engine/src/backend/cpu/state.rs", "tests read and write a blob that no pass uses"),
     ("core/engine/src/file.rs", "maps the model file"),
     ("core/engine/src/file/guard.rs", "the handler of SIGBUS, and the page that it maps over one that is gone"),

@@ -4,7 +4,9 @@ use sprat_kernels::{Activation, Pairing};
 
 use super::experts::{ExpertsSpec, Routing};
 use super::recurrent::RecurrentKind;
-use super::spec::{Block, Cap, Factor, NormKind, NormNames, Rotation, SharedKv, Sizes, Spec, WindowRope, Windows};
+use super::spec::{
+    Block, Cap, Factor, NormKind, NormNames, Rotation, SharedKv, Sizes, Sparsity, Spec, WindowRope, Windows,
+};
 use crate::error::Error;
 
 /// Norms before each block, rotated neighbours, SiLU: what most families share.
@@ -23,6 +25,8 @@ const LLAMA: Spec = Spec {
     recurrent: None,
     value_norm: false,
     shared_kv: None,
+    sparsity: None,
+    parallel_streams: false,
     gated_attention: false,
     experts: ExpertsSpec::USUAL,
     embedding_scale: Factor::ONE,
@@ -129,6 +133,19 @@ static FAMILIES: &[Spec] = &[
         windows: Some(Windows { period: 6, rope: WindowRope::OwnBase, ..EVERY_SECOND }),
         attention_scale: Factor::Fixed(|s| gemma_scale(s, 62)),
         logit_cap: Cap::Key { key: "final_logit_softcapping", default: None },
+        ..GEMMA
+    },
+    Spec {
+        name: "gemma3n",
+        norms: NormNames::AROUND,
+        windows: Some(Windows { period: 5, rope: WindowRope::OwnBase, ..EVERY_SECOND }),
+        value_norm: true,
+        shared_kv: Some(SharedKv::From(20)),
+        // 95 % of normally distributed gates become 0.
+        sparsity: Some(Sparsity { layers: 10, deviations: 1.644_853_6 }),
+        parallel_streams: true,
+        attention_scale: Factor::ONE,
+        logit_cap: Cap::Key { key: "final_logit_softcapping", default: Some(30.0) },
         ..GEMMA
     },
     Spec {

@@ -75,6 +75,14 @@ impl<'a> Keys<'a> {
         Ok(Some(counts))
     }
 
+    /// A number for each of `layers` layers, where the file has such a list.
+    pub fn f32_per_layer(&self, key: &str, layers: usize) -> Result<Option<Vec<f32>>, Error> {
+        let Some(array) = self.contents.array(&self.full(key))? else { return Ok(None) };
+        let numbers: Vec<f32> = array.f32s(self.file).collect();
+        self.require(key, numbers.len(), numbers.len() == layers, "not one for each layer")?;
+        Ok(Some(numbers))
+    }
+
     /// A switch for each of `layers` layers, where the file has such a list.
     pub fn switches(&self, key: &str, layers: usize) -> Result<Option<Vec<bool>>, Error> {
         let Some(array) = self.contents.array(&self.full(key))? else { return Ok(None) };

@@ -24,6 +24,8 @@ pub struct LayerConfig {
     pub rope: Option<usize>,
     /// Width of the feed-forward part that every token goes through.
     pub feed_forward: usize,
+    /// How many standard deviations above their mean gates must be to pass; none where all do.
+    pub sparsity: Option<f32>,
     /// The layer whose keys and values it uses; none where it has its own.
     pub kv_of: Option<usize>,
     /// What stands for attention in a recurrent layer.
@@ -122,6 +124,7 @@ pub fn share_kv(spec: &Spec, keys: &Keys<'_>, layers: &mut [LayerConfig]) -> Res
             let key = "attention.shared_kv_layers";
             layers.len() - keys.count(key, layers.len())?.unwrap_or(0)
         }
+        Some(SharedKv::From(first)) => first.min(layers.len()),
     };
     for index in own..layers.len() {
         let is_windowed = layers[index].window.is_some();
@@ -133,6 +136,28 @@ pub fn share_kv(spec: &Spec, keys: &Keys<'_>, layers: &mut [LayerConfig]) -> Res
         };
         keys.require("attention.shared_kv_layers", layers.len() - own, of.is_some_and(fits), "no layer fits")?;
         layers[index].kv_of = of;
+    }
+    Ok(())
+}
+
+/// Lets only large gates pass in the layers for which the family, or the file, says so.
+pub fn make_sparse(spec: &Spec, keys: &Keys<'_>, layers: &mut [LayerConfig]) -> Result<(), Error> {
+    let Some(usual) = spec.sparsity else { return Ok(()) };
+    let key = "activation_sparsity_scale";
+    let listed = keys.f32_per_layer(key, layers.len())?;
+    for (index, layer) in layers.iter_mut().enumerate() {
+        let deviations = match &listed {
+            Some(listed) => listed[index],
+            None => {
+                if index < usual.layers {
+                    usual.deviations
+                } else {
+                    0.0
+                }
+            }
+        };
+        keys.require(key, deviations, deviations.is_finite() && deviations >= 0.0, "not a number of deviations")?;
+        layer.sparsity = Some(deviations).filter(|&deviations| deviations > 0.0);
     }
     Ok(())
 }

@@ -30,8 +30,12 @@ mod limits {
     pub const HEAD_DIM: usize = 512;
     pub const FEED_FORWARD: usize = 1 << 19;
     pub const VOCABULARY: usize = 1 << 22;
+    pub const STREAMS: usize = super::MAX_STREAMS;
     pub const CONTEXT: usize = 1 << 24;
 }
+
+/// Most residual streams side by side.
+pub const MAX_STREAMS: usize = 8;
 
 /// A model's dimensions and scales.
 #[derive(Debug)]
@@ -44,6 +48,8 @@ pub struct Config {
     pub experts: Option<ExpertsConfig>,
     /// Size of the input that each layer has of its own for each token; 0 for none.
     pub per_layer_input: usize,
+    /// Residual streams side by side; layers work on the first.
+    pub streams: usize,
     /// Size of the vocabulary: rows of the embedding.
     pub vocabulary: usize,
     /// Positions the model was made for.
@@ -139,6 +145,7 @@ impl Config {
             window: None,
             rope: Some(0),
             feed_forward: 0,
+            sparsity: None,
             kv_of: None,
             recurrent: None,
         };
@@ -149,13 +156,25 @@ impl Config {
             (layer.n_kv_heads, layer.feed_forward) = (n_kv_heads, feed_forward);
         }
         layers::share_kv(spec, &keys, &mut layers)?;
+        layers::make_sparse(spec, &keys, &mut layers)?;
         let state_len = layers::make_recurrent(spec, &keys, dim, &mut layers)?;
+        let streams = if spec.parallel_streams {
+            // Only the first is ever the one that layers work on.
+            let active = keys.count("altup.active_idx", limits::STREAMS)?.unwrap_or(0);
+            keys.require("altup.active_idx", active, active == 0, "layers work on the first stream")?;
+            let streams = keys.dimension_or("altup.num_inputs", 4, limits::STREAMS)?;
+            keys.require("altup.num_inputs", streams, streams > 1, "outside the accepted range")?;
+            streams
+        } else {
+            1
+        };
         let sizes = Sizes { dim, layers: n_layers, n_heads, head_dim };
         Ok(Self {
             spec,
             dim,
             experts,
             per_layer_input: keys.count("embedding_length_per_layer_input", limits::DIM)?.unwrap_or(0),
+            streams,
             vocabulary,
             context_length,
             norm_eps,

@@ -37,6 +37,10 @@ pub struct Spec {
     pub value_norm: bool,
     /// Whether the last layers use the keys and values of earlier ones.
     pub shared_kv: Option<SharedKv>,
+    /// Which layers let only the largest gates of the feed-forward part through.
+    pub sparsity: Option<Sparsity>,
+    /// Whether there are several streams, `altup.num_inputs`, of which each layer works on the first.
+    pub parallel_streams: bool,
     /// Whether queries bring a gate for the output of attention, each head's behind it in `attn_q`.
     pub gated_attention: bool,
     /// How experts are chosen and weighted, in files that have some.
@@ -159,6 +163,18 @@ pub struct Windows {
 pub enum SharedKv {
     /// The last `attention.shared_kv_layers`.
     ByKey,
+    /// Those from so many on, whatever the file says.
+    From(usize),
+}
+
+/// Gates of the feed-forward part that are not so many standard deviations above their mean become 0, the others lose
+/// that much. The key `activation_sparsity_scale` lists the deviations by layer, 0 where all gates pass.
+#[derive(Clone, Copy, Debug)]
+pub struct Sparsity {
+    /// Where the file has no list, this many first layers do so.
+    pub layers: usize,
+    /// With so many deviations.
+    pub deviations: f32,
 }
 
 /// How layers with a window rotate, compared with those without.

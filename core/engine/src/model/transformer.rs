@@ -7,6 +7,7 @@ use crate::error::Error;
 pub fn run(worker: &mut Worker<'_>) -> Result<(), Error> {
     worker.embed()?;
     worker.per_layer_inputs()?;
+    worker.begin_streams()?;
     let layers = worker.layers();
     for layer in 0..layers {
         worker.ask_ahead(layer);

@@ -43,6 +43,11 @@ impl<'a> Tensors<'a> {
         Ok((part, tensor))
     }
 
+    /// Takes note of a tensor that some files have and nobody needs.
+    pub fn pass_over(&self, name: &str) {
+        self.used.borrow_mut().extend(self.tensor(name).map(|tensor| tensor.name.as_str()));
+    }
+
     /// Whether the file has the weights of `name`.
     pub fn has(&self, name: &str) -> bool {
         self.tensor(&format!("{name}.weight")).is_some()

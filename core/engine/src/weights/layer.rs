@@ -5,6 +5,7 @@ use super::find::Tensors;
 use super::norm::{HeadNorm, Norm};
 use super::per_layer::PerLayer;
 use super::recurrent::{Convolution, Scan};
+use super::streams::{LowRank, Streams};
 use super::tensor::{Linear, Matrix, Vector};
 use crate::config::{Block, Config, LayerConfig, RecurrentKind};
 use crate::error::Error;
@@ -16,6 +17,8 @@ pub struct Layer {
     pub attention_norm: Option<Norm>,
     /// Attention, or what stands for it.
     pub mixer: Mixer,
+    /// What stands beside it.
+    pub low_rank: Option<LowRank>,
     /// On what attention puts out, `[dim]`.
     pub attention_post_norm: Option<Norm>,
     /// Whether the feed-forward part reads the stream without attention's output in it.
@@ -28,6 +31,8 @@ pub struct Layer {
     pub experts: Option<Experts>,
     /// On what the feed-forward part puts out, `[dim]`.
     pub feed_forward_post_norm: Option<Norm>,
+    /// How it carries further streams along.
+    pub streams: Option<Streams>,
     /// What it does with an input of its own.
     pub per_layer: Option<PerLayer>,
     /// Factor on the stream behind it, `[1]`.
@@ -75,6 +80,8 @@ pub struct FeedForward {
     pub up: Linear,
     /// Down, `[dim, feed_forward]`.
     pub down: Linear,
+    /// How many standard deviations above their mean gates must be to pass; none where all do.
+    pub sparsity: Option<f32>,
 }
 
 impl Layer {
@@ -90,7 +97,10 @@ impl Layer {
         let second = Some("attn_norm_2").filter(|part| parallel && tensors.has(&name(part)));
         let experts = config.experts.as_ref().filter(|experts| index >= experts.first_layer);
         let feed_forward = match experts {
-            None => Some(FeedForward::find(tensors, &name, "", layer.feed_forward, dim)?),
+            None => Some(FeedForward {
+                sparsity: layer.sparsity,
+                ..FeedForward::find(tensors, &name, "", layer.feed_forward, dim)?
+            }),
             // The width of the part beside the experts is what its tensors show.
             Some(_) => match tensors.rows(&name("ffn_up_shexp")) {
                 Some(width) => Some(FeedForward::find(tensors, &name, "_shexp", width, dim)?),
@@ -101,12 +111,14 @@ impl Layer {
         Ok(Self {
             attention_norm: norm(second.or(names.before_attention))?,
             mixer: Mixer::find(tensors, &name, layer, config)?,
+            low_rank: LowRank::find(tensors, &name, config)?,
             attention_post_norm: norm(names.after_attention)?,
             parallel,
             feed_forward_norm: norm(own_norm.or(names.before_attention.filter(|_| parallel)))?,
             feed_forward,
             experts,
             feed_forward_post_norm: norm(names.after_feed_forward)?,
+            streams: Streams::find(tensors, &name, config)?,
             per_layer: PerLayer::find(tensors, &name, config)?,
             output_scale: tensors.optional_vector(&name("layer_output_scale.weight"), 1)?,
         })
@@ -168,7 +180,12 @@ impl Attention {
         let v = layer.n_kv_heads * layer.value_dim;
         let (q, k, v) = match tensors.optional_linear(&name("attn_qkv"), q + k + v, dim)? {
             Some(fused) => (fused.part(0..q), Some(fused.part(q..q + k)), Some(fused.part(q + k..q + k + v))),
-            None if !layer.has_kv() => (tensors.linear(&name("attn_q"), q, dim)?, None, None),
+            None if !layer.has_kv() => {
+                // Files may have them all the same (Gemma 3n); they are of no use, and no fault.
+                tensors.pass_over(&name("attn_k.weight"));
+                tensors.pass_over(&name("attn_v.weight"));
+                (tensors.linear(&name("attn_q"), q, dim)?, None, None)
+            }
             None => {
                 let keys = tensors.linear(&name("attn_k"), k, dim)?;
                 let values = match tensors.optional_linear(&name("attn_v"), v, dim)? {
@@ -199,7 +216,15 @@ impl Layer {
         let feed_forward = self.feed_forward.iter().flat_map(FeedForward::linears);
         let router = self.experts.iter().map(|experts| &experts.router);
         let per_layer = self.per_layer.iter().flat_map(|layer| [&layer.gate, &layer.out]);
-        mixer.chain(feed_forward).chain(router).chain(per_layer).map(|linear| &linear.matrix)
+        let low_rank = self.low_rank.iter().flat_map(|path| [&path.left, &path.right]);
+        let streams = self.streams.iter().map(|streams| &streams.router);
+        mixer
+            .chain(low_rank)
+            .chain(feed_forward)
+            .chain(router)
+            .chain(per_layer)
+            .chain(streams)
+            .map(|linear| &linear.matrix)
     }
 }
 
@@ -222,7 +247,12 @@ impl FeedForward {
             }
             None => (None, tensors.linear(&up, f, dim)?),
         };
-        Ok(Self { gate, up, down: tensors.linear(&name("ffn_down"), dim, f)? })
+        Ok(Self { gate, up, down: tensors.linear(&name("ffn_down"), dim, f)?, sparsity: None })
+    }
+
+    /// Its gates, and how many standard deviations above their mean they must be to pass, where not all do.
+    pub fn sparse_gate(&self) -> Option<(&Linear, f32)> {
+        self.gate.as_ref().zip(self.sparsity)
     }
 
     /// How wide it is.

@@ -6,6 +6,7 @@ mod layer;
 mod norm;
 mod per_layer;
 mod recurrent;
+mod streams;
 mod tensor;
 
 use sprat_gguf::Contents;
@@ -15,6 +16,7 @@ pub use layer::{Attention, FeedForward, Layer, Mixer};
 pub use norm::{HeadNorm, Norm};
 pub use per_layer::PerLayerInputs;
 pub use recurrent::{Convolution, Scan};
+pub use streams::{LowRank, StreamEnds, Streams};
 pub use tensor::{Linear, Matrix, Vector};
 
 use crate::config::{Config, Rope, RopeConfig};
@@ -33,6 +35,8 @@ pub struct Weights {
     pub layers: Vec<Layer>,
     /// What makes the inputs that each layer has of its own.
     pub per_layer: Option<PerLayerInputs>,
+    /// What makes further streams and brings them back.
+    pub stream_ends: StreamEnds,
     /// Last norm, `[dim]`.
     pub output_norm: Norm,
     /// The head, `[vocabulary, dim]`; the embedding again where the file ties them.
@@ -63,6 +67,7 @@ impl Weights {
             position_embedding: tensors.optional_matrix("position_embd.weight", config.context_length, config.dim)?,
             layers,
             per_layer: PerLayerInputs::find(&tensors, config)?,
+            stream_ends: StreamEnds::find(&tensors, config)?,
             // LFM2 has it under another name.
             output_norm: match tensors.norm("output_norm", config.dim) {
                 Err(Error::MissingTensor { .. }) if tensors.has("token_embd_norm") => {
@@ -92,7 +97,8 @@ impl Weights {
     /// Every matrix that each token passes through, the head included.
     pub fn matrices(&self) -> impl Iterator<Item = &Matrix> {
         let inputs = self.per_layer.iter().map(|inputs| &inputs.projection.matrix);
-        self.layers.iter().flat_map(Layer::matrices).chain(inputs).chain([&self.output.matrix])
+        let ends = self.stream_ends.begin.iter().chain(&self.stream_ends.end).map(|linear| &linear.matrix);
+        self.layers.iter().flat_map(Layer::matrices).chain(inputs).chain(ends).chain([&self.output.matrix])
     }
 
     /// Bytes of weights that one token reads.

@@ -1,13 +1,13 @@
 //! Stage 1: what attention reads. Queries, keys and values of the normed stream, head by head.
 
-use super::buffers::Local;
+use super::buffers::{Kinds, Local};
 use super::kv::PAGE;
 use super::pass::{CHUNK_BYTES, Pass, Worker};
 use super::project::{Input, Target};
-use super::stream::Absorb;
+use super::stream::{Absorb, Others};
 use crate::config::LayerConfig;
 use crate::error::Error;
-use crate::weights::{Attention, HeadNorm, Linear, Mixer};
+use crate::weights::{Attention, HeadNorm, Linear, LowRank, Mixer};
 
 impl Worker<'_> {
     /// Stage 1: norm; queries, keys and values with bias, norm and rotation; keys and values into the cache. A recurrent
@@ -15,7 +15,8 @@ impl Worker<'_> {
     pub fn attention_in(&mut self, index: usize) -> Result<(), Error> {
         let (layer, dims) = (&self.pass.weights.layers[index], &self.pass.config.layers[index]);
         let pending = self.of_layer_before(index);
-        self.absorb(&Absorb { pending, norm: layer.attention_norm.as_ref(), norm_first: false })?;
+        let others = layer.streams.as_ref().map(Others::Predict);
+        self.absorb(&Absorb { others, norm: layer.attention_norm.as_ref(), ..Absorb::plain(pending) })?;
         match (&layer.mixer, &dims.recurrent) {
             (Mixer::Convolution(layer), Some(dims)) => self.convolution(layer, dims),
             (Mixer::Scan(layer), Some(dims)) => {
@@ -33,8 +34,14 @@ impl Worker<'_> {
         let heads = dims.n_heads + 2 * own + gates;
         let head_bytes = layer.q.matrix.row_bytes() * dims.head_dim;
         let size = if self.single() { (CHUNK_BYTES / head_bytes).max(1) } else { 1 };
-        while let Some(chunk) = self.team.chunk(heads, size) {
+        // One more item for the path beside attention.
+        let path = self.pass.weights.layers[index].low_rank.as_ref();
+        while let Some(chunk) = self.team.chunk(heads + usize::from(path.is_some()), size) {
             for item in chunk {
+                if let Some(path) = path.filter(|_| item == heads) {
+                    self.low_rank(path);
+                    continue;
+                }
                 self.head(index, Head::of(item, dims), layer, dims);
             }
         }
@@ -45,6 +52,17 @@ impl Worker<'_> {
             self.norm_whole(index, layer, dims)?;
         }
         Ok(())
+    }
+
+    /// Computes the few values of the path beside attention, of all tokens.
+    fn low_rank(&mut self, path: &LowRank) {
+        let Pass { isa, buffers, .. } = *self.pass;
+        let rank = path.left.matrix.rows;
+        self.project(&path.left, 0..rank, Input::Stream, Target::Out);
+        for (row, values) in self.rows.clone().zip(self.local.out.chunks_exact(rank)) {
+            // SAFETY: this worker has the path in its chunk.
+            unsafe { buffers.low_rank.store(isa, Kinds::of([&path.right]), rank, row, 0, values) };
+        }
     }
 
     /// Computes one head of all tokens.

@@ -4,7 +4,7 @@ use sprat_kernels::Activation;
 
 use super::buffers::Kinds;
 use super::pass::{Pass, Worker};
-use super::project::Input;
+use super::project::{Input, To};
 use crate::error::Error;
 use crate::weights::Mixer;
 
@@ -12,7 +12,12 @@ impl Worker<'_> {
     /// Stage 3: output rows of attention.
     pub fn attention_out(&mut self, index: usize) -> Result<(), Error> {
         self.collect(index)?;
-        self.project_to_y(self.pass.weights.layers[index].mixer.out(), Input::Attention)
+        let layer = &self.pass.weights.layers[index];
+        let out = (layer.mixer.out(), Input::Attention, To::Y);
+        match &layer.low_rank {
+            None => self.project_to(&[out]),
+            Some(path) => self.project_to(&[out, (&path.right, Input::LowRank, To::Side(0))]),
+        }
     }
 
     /// The output of attention as input of stage 3.

@@ -224,8 +224,12 @@ pub struct Buffers {
     pub rows: usize,
     /// Residual stream of a batch, `[rows, dim]`.
     pub x: Shared<f32>,
+    /// Streams side by side, of a batch, `[rows, streams, dim]`; none where there is but one.
+    pub streams: Shared<f32>,
     /// What the last stage adds to it, `[rows, dim]`.
     pub y: Shared<f32>,
+    /// What is made beside `y`, `[streams - 1, rows, dim]`.
+    pub sides: Shared<f32>,
     /// Queries, `[n_kv_heads, rows, group, head_dim]`: the queries that share a page lie together.
     pub q: Shared<f32>,
     /// Queries and keys that are normed over all heads at once, `[rows, n_heads + n_kv_heads, head_dim]`.
@@ -240,6 +244,12 @@ pub struct Buffers {
     pub input: ActivationSet,
     /// Input of `attention_out`, of a batch.
     pub attention_input: ActivationSet,
+    /// The few values of the path beside attention.
+    pub low_rank: ActivationSet,
+    /// Gates of which only large ones pass, `[rows, feed_forward]`.
+    pub sparse_gates: Shared<f32>,
+    /// From which on they do, `[rows]`, of a batch.
+    pub cutoffs: Shared<f32>,
     /// Activated product of gate and up.
     pub hidden: ActivationSet,
     /// Of layers with experts.
@@ -262,6 +272,10 @@ pub struct Buffers {
 pub struct Local {
     /// Residual stream of a single token, `[dim]`.
     pub x: Vec<f32>,
+    /// Streams side by side of a single token, `[streams, dim]`.
+    pub streams: Vec<f32>,
+    /// From which on gates pass, `[rows]`.
+    pub cutoffs: Vec<f32>,
     /// A normed vector, `[widest]`.
     pub normed: Vec<f32>,
     /// Normed input of a stage, of a single token.
@@ -310,6 +324,9 @@ impl Buffers {
         let per_layer = || layers.iter().filter_map(|l| l.per_layer.as_ref());
         let input = input.and(Kinds::of(per_layer().map(|l| &l.gate)));
         let input = input.and(Kinds::of(weights.per_layer.iter().map(|inputs| &inputs.projection)));
+        let low_rank = || layers.iter().filter_map(|l| l.low_rank.as_ref());
+        let input = input.and(Kinds::of(low_rank().map(|path| &path.left)));
+        let input = input.and(Kinds::of(weights.stream_ends.begin.iter().chain(&weights.stream_ends.end)));
         let input = input.and(Kinds::of([&weights.output]));
         let attention_input = Kinds::of(layers.iter().map(|l| l.mixer.out()));
         let hidden = Kinds::of(feed_forward().map(|l| &l.down));
@@ -324,11 +341,17 @@ impl Buffers {
         let recurrent: Vec<&RecurrentConfig> = config.layers.iter().filter_map(|l| l.recurrent.as_ref()).collect();
         let scanned = recurrent.iter().map(|l| l.heads.max(l.head_dim).max(l.state_size)).max().unwrap_or(0);
         let widest = BATCH_ROWS.max(head_dim).max(value_dim).max(scanned).max(config.per_layer_input);
+        let rank = low_rank().map(|path| path.left.matrix.rows).max().unwrap_or(0);
+        let widest = widest.max(rank);
+        let sparse = feed_forward().filter(|l| l.sparsity.is_some()).map(FeedForward::width).max().unwrap_or(0);
+        let streams = if config.streams > 1 { config.streams * dim } else { 0 };
         let gated = layers.iter().any(|l| l.attention().is_none_or(|attention| attention.gated));
         let queries = (QUERY_BLOCK * group).max(n_heads);
         let local = || -> Result<Local, Error> {
             Ok(Local {
                 x: filled(dim, 0.0)?,
+                streams: filled(streams, 0.0)?,
+                cutoffs: filled(if sparse > 0 { rows } else { 0 }, 0.0)?,
                 normed: filled(dim.max(attended).max(max(|l| l.n_heads * l.head_dim)).max(widest), 0.0)?,
                 input: ActivationSet::new(input, 1, dim)?,
                 attention_input: ActivationSet::new(attention_input, 1, attended)?,
@@ -351,7 +374,9 @@ impl Buffers {
         Ok(Self {
             rows,
             x: Shared::new(batch * dim)?,
+            streams: Shared::new(batch * streams)?,
             y: Shared::new(rows * dim)?,
+            sides: Shared::new((config.streams - 1) * rows * dim)?,
             q: Shared::new(rows * n_heads * head_dim)?,
             unnormed: Shared::new(rows * unnormed)?,
             attended: Shared::new(rows * attended)?,
@@ -359,6 +384,9 @@ impl Buffers {
             scanned: Scanned::new(&recurrent, rows)?,
             input: ActivationSet::new(input, batch, dim)?,
             attention_input: ActivationSet::new(attention_input, batch, attended)?,
+            low_rank: ActivationSet::new(Kinds::of(low_rank().map(|path| &path.right)), rows, rank)?,
+            sparse_gates: Shared::new(rows * sparse)?,
+            cutoffs: Shared::new(if sparse > 0 { batch } else { 0 })?,
             hidden: ActivationSet::new(hidden, rows, f)?,
             mixture: config.experts.as_ref().map(|experts| Mixture::new(experts, layers, rows)).transpose()?,
             per_layer: Shared::new(rows * layers.len() * config.per_layer_input)?,
@@ -395,11 +423,13 @@ impl Buffers {
 
     /// Bytes of all of it, the workers' kernels scratch apart.
     pub fn bytes(&self) -> usize {
-        let shared = [&self.x, &self.y, &self.q, &self.unnormed, &self.attended, &self.gates, &self.per_layer]
+        let layers = [&self.unnormed, &self.attended, &self.gates, &self.per_layer, &self.sparse_gates, &self.cutoffs];
+        let shared = [&self.x, &self.streams, &self.y, &self.sides, &self.q]
             .iter()
+            .chain(&layers)
             .map(|b| b.bytes())
             .sum::<usize>();
-        let sets = [&self.input, &self.attention_input, &self.hidden, &self.per_layer_gated]
+        let sets = [&self.input, &self.attention_input, &self.low_rank, &self.hidden, &self.per_layer_gated]
             .iter()
             .map(|s| s.bytes())
             .sum::<usize>();
@@ -414,8 +444,9 @@ pub const SINGLE_ROWS: usize = 1024;
 
 impl Local {
     fn bytes(&self) -> usize {
-        let floats = [&self.x, &self.normed, &self.out, &self.up, &self.hidden, &self.m, &self.l, &self.acc];
-        let floats: usize = floats.iter().map(|v| 4 * v.len()).sum();
+        let stream = [&self.x, &self.streams, &self.cutoffs, &self.normed];
+        let floats = stream.into_iter().chain([&self.out, &self.up, &self.hidden, &self.m, &self.l, &self.acc]);
+        let floats: usize = floats.map(|v| 4 * v.len()).sum();
         let mixture = self.mixture.as_ref().map_or(0, LocalMixture::bytes);
         floats + self.input.bytes() + self.attention_input.bytes() + mixture + 8 * self.ranges.len()
     }

@@ -15,18 +15,69 @@ impl Worker<'_> {
     /// Stage 4: norm; gate and up rows pairwise (or up alone); activation and product, quantized for the next stage.
     pub fn feed_forward_in(&mut self, index: usize) -> Result<(), Error> {
         let layer = &self.pass.weights.layers[index];
-        let pending = Some(Pending { post_norm: layer.attention_post_norm.as_ref(), scale: None });
-        self.absorb(&Absorb { pending, norm: layer.feed_forward_norm.as_ref(), norm_first: layer.parallel })?;
+        let post_norm = layer.attention_post_norm.as_ref();
+        let beside = layer.low_rank.as_ref().zip(layer.attention_norm.as_ref());
+        let pending = Some(Pending::Block { post_norm, beside, scale: None });
+        let norm = layer.feed_forward_norm.as_ref();
+        self.absorb(&Absorb { norm, norm_first: layer.parallel, ..Absorb::plain(pending) })?;
         if let Some(experts) = &layer.experts {
             return self.experts_in(layer, experts);
         }
         if let Some(feed_forward) = &layer.feed_forward {
+            self.sparse_gates(feed_forward)?;
             let size = self.activated_piece(&feed_forward.down);
             while let Some(columns) = self.team.chunk(feed_forward.width(), size) {
                 self.activated(feed_forward, columns);
             }
         }
         self.team.barrier()
+    }
+
+    /// Computes all gates ahead where only large ones pass, and from which on they do.
+    fn sparse_gates(&mut self, layer: &FeedForward) -> Result<(), Error> {
+        let Some((gate, deviations)) = layer.sparse_gate() else { return Ok(()) };
+        let Pass { isa, buffers, .. } = *self.pass;
+        let width = layer.width();
+        while let Some(columns) = self.team.chunk(width, self.piece(&gate.matrix)) {
+            self.project(gate, columns.clone(), Input::Stream, Target::Out);
+            for (row, out) in self.rows.clone().zip(self.local.out.chunks_exact(columns.len())) {
+                let part = row * width + columns.start..row * width + columns.end;
+                // SAFETY: these columns are in this worker's chunk.
+                unsafe { buffers.sparse_gates.get_mut(part) }.copy_from_slice(out);
+            }
+        }
+        self.team.barrier()?;
+        // SAFETY: the region before wrote the gates, and nobody writes them in this one.
+        let cutoff = |row| isa.cutoff(unsafe { buffers.sparse_gates.get(row * width..(row + 1) * width) }, deviations);
+        if self.single() {
+            self.local.cutoffs[0] = cutoff(self.rows.start);
+            return Ok(());
+        }
+        let first = self.rows.start;
+        while let Some(chunk) = self.team.chunk(self.rows.len(), 4) {
+            for row in chunk.start + first..chunk.end + first {
+                // SAFETY: token `row` is in this worker's chunk.
+                let to = unsafe { buffers.cutoffs.get_mut(row..row + 1) };
+                to[0] = cutoff(row);
+            }
+        }
+        self.team.barrier()?;
+        // SAFETY: the region before wrote the cutoffs, and nobody writes them until the next layer's.
+        self.local.cutoffs[..self.rows.len()].copy_from_slice(unsafe { buffers.cutoffs.get(self.rows.clone()) });
+        Ok(())
+    }
+
+    /// Some columns of the gates that are computed already, into `out`, and what is below the cutoff left out.
+    fn passing_gates(&mut self, width: usize, columns: Range<usize>) {
+        let Pass { isa, buffers, .. } = *self.pass;
+        let Local { out, cutoffs, .. } = &mut *self.local;
+        let outs = out.chunks_exact_mut(columns.len());
+        for ((row, out), cutoff) in self.rows.clone().zip(outs).zip(cutoffs) {
+            let part = row * width + columns.start..row * width + columns.end;
+            // SAFETY: an earlier region wrote the gates.
+            out.copy_from_slice(unsafe { buffers.sparse_gates.get(part) });
+            isa.subtract_and_clip(out, *cutoff);
+        }
     }
 
     /// Columns of an activated product in one piece of work: a worker quantizes for `down` what it computes, so it
@@ -46,7 +97,11 @@ impl Worker<'_> {
         for start in columns.clone().step_by(step) {
             let part = start..(start + step).min(columns.end);
             let n = part.len();
-            self.project(layer.gate.as_ref().unwrap_or(&layer.up), part.clone(), Input::Stream, Target::Out);
+            if layer.sparse_gate().is_some() {
+                self.passing_gates(layer.width(), part.clone());
+            } else {
+                self.project(layer.gate.as_ref().unwrap_or(&layer.up), part.clone(), Input::Stream, Target::Out);
+            }
             if layer.gate.is_some() {
                 self.project(&layer.up, part, Input::Stream, Target::Up);
             }

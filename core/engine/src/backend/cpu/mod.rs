@@ -21,6 +21,7 @@ mod scan;
 mod shared;
 mod state;
 mod stream;
+mod streams;
 mod ticket;
 mod trial;
 

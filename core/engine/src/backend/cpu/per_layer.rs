@@ -3,7 +3,7 @@
 use super::buffers::{Kinds, Local};
 use super::pass::{Pass, Worker};
 use super::project::{Input, Target};
-use super::stream::{Absorb, Pending};
+use super::stream::{Absorb, Others, Pending};
 use crate::error::Error;
 
 impl Worker<'_> {
@@ -12,7 +12,7 @@ impl Worker<'_> {
     pub fn per_layer_inputs(&mut self) -> Result<(), Error> {
         let Pass { isa, config, weights, file, tokens, buffers, .. } = *self.pass;
         let Some(inputs) = &weights.per_layer else { return Ok(()) };
-        self.absorb(&Absorb { pending: None, norm: None, norm_first: false })?;
+        self.absorb(&Absorb::plain(None))?;
         let (size, layers) = (config.per_layer_input, config.layers.len());
         let bytes = inputs.embedding.format.row_bytes(size);
         let half = std::f32::consts::FRAC_1_SQRT_2;
@@ -44,7 +44,8 @@ impl Worker<'_> {
         let layer = &weights.layers[index];
         let Some(per_layer) = &layer.per_layer else { return Ok(()) };
         let pending = Some(Pending::of_feed_forward(layer, false));
-        self.absorb(&Absorb { pending, norm: None, norm_first: false })?;
+        let others = layer.streams.as_ref().map(Others::Correct);
+        self.absorb(&Absorb { others, ..Absorb::plain(pending) })?;
         let (size, layers) = (config.per_layer_input, config.layers.len());
         let kinds = Kinds::of([&per_layer.out]);
         while let Some(columns) = self.team.chunk(size, self.activated_piece(&per_layer.out)) {

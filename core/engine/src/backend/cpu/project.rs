@@ -20,6 +20,17 @@ pub enum Input {
     Hidden,
     /// A layer's own input, gated.
     PerLayer,
+    /// The few values of the path beside attention.
+    LowRank,
+}
+
+/// Where whole rows of outputs go.
+#[derive(Clone, Copy)]
+pub enum To {
+    /// [`Buffers::y`](super::buffers::Buffers::y).
+    Y,
+    /// That of this number in [`Buffers::sides`](super::buffers::Buffers::sides).
+    Side(usize),
 }
 
 /// Which of the worker's buffers a projection fills.
@@ -32,6 +43,12 @@ pub enum Target {
 }
 
 impl Pass<'_> {
+    /// Where token `row` lies in one of [`Buffers::sides`](super::buffers::Buffers::sides).
+    pub(super) fn side_range(&self, side: usize, row: usize) -> Range<usize> {
+        let (rows, dim) = (self.buffers.rows, self.config.dim);
+        (side * rows + row) * dim..(side * rows + row + 1) * dim
+    }
+
     /// Some rows of a projection of `x` into the beginning of `out`, `[tokens, rows]`, bias added.
     pub(super) fn multiply(
         &self,
@@ -63,6 +80,7 @@ impl Worker<'_> {
             (Input::Attention, true) => (&*attention_input, 0..1),
             (Input::Attention, false) => (&buffers.attention_input, self.rows.clone()),
             (Input::Hidden, _) => (&buffers.hidden, self.rows.clone()),
+            (Input::LowRank, _) => (&buffers.low_rank, self.rows.clone()),
             (Input::PerLayer, _) => (&buffers.per_layer_gated, self.rows.clone()),
         };
         let out = match target {
@@ -85,15 +103,25 @@ impl Worker<'_> {
 
     /// Computes all rows of a projection into `y`.
     pub(super) fn project_to_y(&mut self, linear: &Linear, input: Input) -> Result<(), Error> {
-        let dim = linear.matrix.rows;
-        let size = self.piece(&linear.matrix);
+        self.project_to(&[(linear, input, To::Y)])
+    }
+
+    /// Computes all rows of projections to the width of the stream, the same columns of all of them together.
+    pub(super) fn project_to(&mut self, parts: &[(&Linear, Input, To)]) -> Result<(), Error> {
+        let (pass, dim) = (self.pass, self.pass.config.dim);
+        let size = parts.iter().map(|(linear, ..)| self.piece(&linear.matrix)).min().unwrap_or(dim);
         while let Some(columns) = self.team.chunk(dim, size) {
-            self.project(linear, columns.clone(), input, Target::Out);
             let n = columns.len();
-            for (row, out) in self.rows.clone().zip(self.local.out.chunks_exact(n)) {
-                // SAFETY: these columns are in this worker's chunk.
-                let y = unsafe { self.pass.buffers.y.get_mut(row * dim + columns.start..row * dim + columns.end) };
-                y.copy_from_slice(out);
+            for &(linear, input, to) in parts {
+                self.project(linear, columns.clone(), input, Target::Out);
+                for (row, out) in self.rows.clone().zip(self.local.out.chunks_exact(n)) {
+                    let (buffer, at) = match to {
+                        To::Y => (&pass.buffers.y, row * dim),
+                        To::Side(side) => (&pass.buffers.sides, pass.side_range(side, row).start),
+                    };
+                    // SAFETY: these columns are in this worker's chunk.
+                    unsafe { buffer.get_mut(at + columns.start..at + columns.end) }.copy_from_slice(out);
+                }
             }
         }
         self.team.barrier()
