@@ -10,6 +10,7 @@ use sprat::{
     SessionOptions,
 };
 use sprat_gguf::TensorKind;
+use sprat_tests::families::{Family, Key, family};
 use sprat_tests::small::{Random, Small};
 
 fn small(seed: u64) -> Arc<Model> {
@@ -72,6 +73,35 @@ fn saving_over_a_session_that_is_mapped_leaves_it_whole() {
     restored.save(&path).expect("its own pages are those of the replaced file");
     let again = Session::restore(&model, &path, options()).expect("just written");
     assert_eq!(respond(&again, "on").text, respond(&restored, "on").text);
+    std::fs::remove_file(path).expect("just written");
+}
+
+#[test]
+fn a_cache_serves_no_context_that_rotates_otherwise() {
+    let keys =
+        &[("rope.scaling.original_context_length", Key::Count(256)), ("rope.scaling.attn_factor", Key::Number(1.19))];
+    let family = Box::leak(Box::new(Family { name: "phi3-256", keys, ..*family("phi3") }));
+    let model = Small { family, kind: TensorKind::Q8_0, layers: 1, seed: 1 };
+    let model = Arc::new(Model::open(model.path()).expect("a good file"));
+    let with = |positions| {
+        let context = ContextOptions { max_positions: Some(positions), threads: Some(1), ..ContextOptions::default() };
+        SessionOptions { context, ..options() }
+    };
+    let greedy =
+        GenerationOptions { sampler: SamplerOptions::greedy(), max_tokens: 10, ..GenerationOptions::default() };
+    let session = Session::new(&model, with(256)).expect("good options");
+    session.respond("one two", &greedy).expect("there is room");
+    let path = path("rotated");
+    session.save(&path).expect("there is room on the disk");
+    // Up to 256 positions it is the short factors that count, beyond them the long ones.
+    for (positions, serves) in [(256, true), (200, true), (257, false), (512, false)] {
+        let restored = Session::restore(&model, &path, with(positions)).expect("just written");
+        let fresh = Session::new(&model, with(positions)).expect("good options");
+        fresh.set_transcript(session.transcript()).expect("idle");
+        let replies = [&restored, &fresh].map(|session| session.respond("three", &greedy).expect("there is room"));
+        assert_eq!(replies[0].text, replies[1].text, "{positions} positions");
+        assert_eq!(replies[0].cached_tokens > 0, serves, "{positions} positions");
+    }
     std::fs::remove_file(path).expect("just written");
 }
 

@@ -94,7 +94,8 @@ impl Session {
         // A context that the cache does not fit, or that stores it otherwise, reads the transcript anew. Some files rotate
         // keys by how long the context is.
         let limit = engine.context.max_positions();
-        let rotates_alike = self.inner.model.weights.short_and_long.is_none() || limit == positions;
+        let model = &self.inner.model;
+        let rotates_alike = model.weights.rotate_alike(&model.config, limit, positions);
         if tokens.len() <= limit && rotates_alike && format == engine.context.kv_format() {
             let restored = pages.restore(&engine.context.snapshot(), MmapRaw::from(map), cache_start);
             let restored = restored.ok_or_else(|| fault(&path, SavedFault::Damaged { part: "cache" }))?;

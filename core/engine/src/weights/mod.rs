@@ -46,7 +46,7 @@ pub struct Weights {
     /// Divisors of the rotary frequencies, `[pairs]`.
     rope_factors: Option<Vector>,
     /// The same for contexts not longer than the model's training, and for longer ones.
-    pub short_and_long: Option<[Vector; 2]>,
+    short_and_long: Option<[Vector; 2]>,
 }
 
 impl Weights {
@@ -85,13 +85,16 @@ impl Weights {
     /// The rotary embeddings of [`Config::ropes`] in a context of `positions`.
     pub fn ropes(&self, config: &Config, positions: usize, file: &MappedFile) -> Vec<Rope> {
         let rope = |rope: &RopeConfig| {
-            // Contexts are padded to this before they are compared, as where these files come from (llama.cpp).
-            let long = positions.checked_next_multiple_of(256).is_none_or(|padded| padded > rope.original_context);
-            let by_length = self.short_and_long.as_ref().map(|pair| &pair[usize::from(long)]);
+            let by_length = self.short_and_long.as_ref().map(|pair| &pair[usize::from(is_long(rope, positions))]);
             let factors = self.rope_factors.as_ref().or(by_length).filter(|_| rope.factors);
             Rope::new(rope, factors.map(|f| f.get(file)))
         };
         config.ropes.iter().map(rope).collect()
+    }
+
+    /// Whether a context of `a` positions rotates as one of `b` does.
+    pub fn rotate_alike(&self, config: &Config, a: usize, b: usize) -> bool {
+        self.short_and_long.is_none() || config.ropes.iter().all(|rope| is_long(rope, a) == is_long(rope, b))
     }
 
     /// Every matrix that each token passes through, the head included.
@@ -112,4 +115,10 @@ impl Weights {
         };
         self.matrices().map(bytes).sum::<usize>() + self.layers.iter().map(share).sum::<usize>()
     }
+}
+
+/// Whether a context is longer than those of the training. It is padded before it is compared, as where these files come from
+/// (llama.cpp).
+fn is_long(rope: &RopeConfig, positions: usize) -> bool {
+    positions.checked_next_multiple_of(256).is_none_or(|padded| padded > rope.original_context)
 }
