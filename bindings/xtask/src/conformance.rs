@@ -7,7 +7,7 @@ use crate::process::Program;
 /// Where the scripts are, and the list of Python packages they need.
 const SCRIPTS: &str = "tests/conformance";
 
-/// Builds the command as users do and the program that writes the files, prepares Python, and lets the script judge.
+/// Builds the command as users do and the program that writes the files, prepares Python, and lets the scripts judge.
 pub fn run(context: &Context) -> Result<()> {
     Program::cargo(context)
         .args(["build", "--release", "--locked", "-p", "sprat-cli", "-p", "sprat-tests", "--bins"])
@@ -21,5 +21,8 @@ pub fn run(context: &Context) -> Result<()> {
     let requirements = format!("{SCRIPTS}/requirements.txt");
     Program::new(context, &python).args(["-m", "pip", "install", "-q", "-r", &requirements]).run(context)?;
     let built = ["sprat", "small"].map(|name| context.target.join("release").join(name));
-    Program::new(context, &python).args([format!("{SCRIPTS}/check.py")]).args(built).run(context)
+    for script in ["check.py", "experts.py"] {
+        Program::new(context, &python).args([format!("{SCRIPTS}/{script}")]).args(&built).run(context)?;
+    }
+    Ok(())
 }
