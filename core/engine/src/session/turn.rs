@@ -52,6 +52,8 @@ impl Turn {
             }
         });
         drop(guard);
+        // Whoever sees the end may drop the session and expect its memory back: nothing of it is held here any more.
+        drop(inner);
         queue.end(result);
     }
 
