@@ -107,7 +107,7 @@ pub const PARTS: &[Part] = &[
     Part {
         name: "aarch64",
         what: "kernels and engine for arm64 under qemu, with and without dotprod and i8mm",
-        minutes: 14,
+        minutes: 20,
         when: When::Always,
         needs: &[needs::ARM64_STD, needs::ARM64_GCC, needs::QEMU],
         run: aarch64::run,

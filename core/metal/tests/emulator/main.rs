@@ -28,3 +28,5 @@ mod reference;
 #[allow(dead_code, reason = "other tests use the rest")]
 #[path = "../../../../tests/src/small.rs"]
 mod small;
+#[path = "../../../../tests/src/streams.rs"]
+mod streams;
