@@ -95,9 +95,12 @@ pub(crate) unsafe fn of_256<S: Shape, const F: usize, const T: usize>(rows: &Row
 }
 
 /// Stores the lanes that are rows.
+///
+/// # Safety
+/// The outputs of `T` tokens can be written, as far as the tile has rows.
 #[inline]
 #[target_feature(enable = "avx512f,avx512vl")]
-unsafe fn put<const T: usize>(tile: &Tile, acc: [__m256; T]) {
+pub(super) unsafe fn put<const T: usize>(tile: &Tile, acc: [__m256; T]) {
     let mask = ((1u32 << tile.rows.min(8)) - 1) as __mmask8;
     for (t, acc) in acc.into_iter().enumerate() {
         // SAFETY: the mask keeps the store inside the row of outputs.

@@ -5,6 +5,7 @@
 
 use std::arch::x86_64::*;
 
+use super::few::put;
 use crate::arch::avx2::unpack::{Rows, nibbles, prefetch_rows, store, transpose};
 use crate::arch::avx2::unpack32::widen;
 use crate::arch::avx2::unpack256::{gather, scales_and_mins};
@@ -65,7 +66,7 @@ pub(crate) unsafe fn with_min<const F: usize>(rows: &Rows, ahead: *const u8, til
         }
     }
     // SAFETY: the outputs are the caller's promise.
-    unsafe { put(tile, acc) }
+    unsafe { put(tile, [acc]) }
 }
 
 /// Q6_K.
@@ -122,7 +123,7 @@ pub(crate) unsafe fn q6_k(rows: &Rows, ahead: *const u8, tile: &Tile) {
         }
     }
     // SAFETY: the outputs are the caller's promise.
-    unsafe { put(tile, acc) }
+    unsafe { put(tile, [acc]) }
 }
 
 /// The integers of the token's block `b`.
@@ -177,13 +178,4 @@ unsafe fn min_sum(mins: &[__m256i; 2], sums: *const u8) -> __m256i {
         _mm256_madd_epi16(odd(mins[1]), _mm256_shuffle_epi32::<0xFF>(sums)),
     );
     _mm256_add_epi32(low, high)
-}
-
-/// Stores the lanes that are rows.
-#[inline]
-#[target_feature(enable = "avx512f,avx512vl")]
-unsafe fn put(tile: &Tile, acc: __m256) {
-    let mask = ((1u32 << tile.rows.min(8)) - 1) as __mmask8;
-    // SAFETY: the mask keeps the store inside the row of outputs.
-    unsafe { _mm256_mask_storeu_ps(tile.out, mask, acc) };
 }
