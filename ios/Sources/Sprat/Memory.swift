@@ -2,7 +2,7 @@
 public struct Memory: Sendable, Equatable {
     /// Size of the mapped model file.
     public internal(set) var mapped: Int64 = 0
-    /// How much of it is in memory: pages that the system takes back when it needs them.
+    /// How much of it is in memory, at most (other models count too): pages that the system takes back when it needs them.
     public internal(set) var resident: Int64 = 0
     /// The conversation's KV cache; forks count in full what they share.
     public internal(set) var kv: Int64 = 0

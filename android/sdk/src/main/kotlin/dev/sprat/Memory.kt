@@ -4,7 +4,7 @@ package dev.sprat
 public class Memory(
     /** Size of the mapped model file. */
     public val mapped: Long,
-    /** How much of it is in memory: pages that the system takes back when it needs them. */
+    /** How much of it is in memory, at most (other models count too): pages that the system takes back when it needs them. */
     public val resident: Long,
     /** The conversation's KV cache; forks count in full what they share. */
     public val kv: Long,
