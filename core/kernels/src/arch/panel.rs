@@ -20,6 +20,9 @@ const SHORT_PIECE: usize = 512;
 /// Tokens of a short batch.
 const SHORT_BATCH: usize = 24;
 
+/// Least bytes between what is read and what is asked for: fewer do not hide memory's latency.
+const AHEAD: usize = 16 * 1024;
+
 /// Most times that eight rows are read again for further tokens before panels are faster.
 const FEWS: usize = 3;
 
@@ -195,8 +198,8 @@ impl<'a, F: Panels> Nest<'a, F> {
                 // SAFETY: the row exists.
                 unsafe { self.w.add((row + lane).min(self.n - 1) * self.row_bytes) }
             });
-            // The rows behind these will be next. An address beyond the weights is harmless.
-            let ahead = self.w.wrapping_add((row + 8) * self.row_bytes);
+            // What will be read next. An address beyond the weights is harmless.
+            let ahead = self.w.wrapping_add(row * self.row_bytes + (8 * self.row_bytes).max(AHEAD));
             for first in (0..self.x.t()).step_by(F::FEW) {
                 // SAFETY: all pointers are inside the activations, the outputs and the scratch.
                 unsafe {

@@ -148,6 +148,19 @@ unsafe fn halves(rows: &Rows, at: usize) -> [__m256i; 8] {
     ]
 }
 
+/// 16 bytes of each row as the 8 groups of their low, then high halves, the high ones 16 times too large.
+///
+/// # Safety
+/// Every row can be read at `at..at + 16`.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(crate) unsafe fn unshifted(rows: &Rows, at: usize) -> [__m256i; 8] {
+    // SAFETY: the caller's promise.
+    let v = unsafe { transpose(rows, at) };
+    let (low, high) = (_mm256_set1_epi8(0x0F), _mm256_set1_epi8(0xF0_u8 as i8));
+    std::array::from_fn(|g| _mm256_and_si256(v[g % 4], if g < 4 { low } else { high }))
+}
+
 /// Adds bit i of `tops` as bit 4 of value i.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]

@@ -31,15 +31,26 @@ pub(crate) unsafe fn of_32<const F: usize, const T: usize>(rows: &Rows, ahead: *
                 Format::Q5_1 => gather(rows, at + 4),
                 _ => _mm256_setzero_si256(),
             };
-            let w = unpack32::groups::<F>(rows, at, top);
-            let (d, m) = unpack32::factors::<F>(gather(rows, at));
+            let (d, m) = factors::<F>(gather(rows, at));
+            // High halves stay 16 times too large until they are added up: one shift for four.
+            let w = match format {
+                Format::Q4_0 => unpack32::unshifted(rows, at + 2),
+                _ => unpack32::groups::<F>(rows, at, top),
+            };
             for (t, acc) in acc.iter_mut().enumerate() {
                 let sum = tile.sums.add(t * tile.sums_stride + b * 4);
                 let q = tile.q.add(t * tile.q_stride + b * 32);
-                let mut isum = if has_min(format) { _mm256_setzero_si256() } else { splat(sum) };
+                let mut halves =
+                    [if has_min(format) { _mm256_setzero_si256() } else { splat(sum) }, _mm256_setzero_si256()];
+                // Two sums: a chain of eight would be as long as the loop.
                 for (g, w) in w.iter().enumerate() {
-                    isum = _mm256_dpbusd_epi32(isum, *w, splat(q.add(g * 4).cast()));
+                    let half = &mut halves[g / 4];
+                    *half = _mm256_dpbusd_epi32(*half, *w, splat(q.add(g * 4).cast()));
                 }
+                if format == Format::Q4_0 {
+                    halves[1] = _mm256_srai_epi32::<4>(halves[1]);
+                }
+                let isum = _mm256_add_epi32(halves[0], halves[1]);
                 let dx = splat_f32(tile.d.add(t * tile.d_stride + b));
                 *acc = _mm256_fmadd_ps(_mm256_mul_ps(d, dx), _mm256_cvtepi32_ps(isum), *acc);
                 if has_min(format) {
@@ -50,6 +61,24 @@ pub(crate) unsafe fn of_32<const F: usize, const T: usize>(rows: &Rows, ahead: *
     }
     // SAFETY: the outputs are the caller's promise.
     unsafe { put(tile, acc) }
+}
+
+/// `unpack32::factors` with this set's narrowing.
+#[inline]
+#[target_feature(enable = "avx512f,avx512vl,avx2,fma,f16c")]
+fn factors<const F: usize>(head: __m256i) -> (__m256, __m256) {
+    match const { Format::ALL[F] } {
+        Format::MXFP4 => unpack32::factors::<F>(head),
+        format if has_min(format) => (widen(head), widen(_mm256_srli_epi32::<16>(head))),
+        _ => (widen(head), _mm256_setzero_ps()),
+    }
+}
+
+/// The half-precision numbers in the low 16 bits of each lane.
+#[inline]
+#[target_feature(enable = "avx512f,avx512vl,avx2,fma,f16c")]
+fn widen(v: __m256i) -> __m256 {
+    _mm256_cvtph_ps(_mm256_cvtepi32_epi16(v))
 }
 
 /// A format with blocks of 256.
