@@ -14,6 +14,8 @@ pub(crate) trait Block32<const N: usize> {
     const MIN: bool = false;
     /// Bytes of scale and minimum at the start of a block: 1, 2 or 4.
     const HEAD: usize = if Self::MIN { 4 } else { 2 };
+    /// Most tokens that take fewer instructions one by one than with rows unpacked for all of them.
+    const ONE_BY_ONE: usize = 2;
 
     /// The 32 integers, `BIAS` too large.
     fn weights(b: &[u8; N]) -> [int8x16_t; 2];
@@ -115,6 +117,8 @@ impl Block32<20> for Q4_1 {
 pub(crate) struct Q5_0;
 
 impl Block32<22> for Q5_0 {
+    const ONE_BY_ONE: usize = 1;
+
     #[inline(always)]
     fn weights(b: &[u8; 22]) -> [int8x16_t; 2] {
         five_bits::<2, 22>(b, bytes16::<6, 22>(b))
@@ -125,6 +129,7 @@ impl Block32<22> for Q5_0 {
 pub(crate) struct Q5_1;
 
 impl Block32<24> for Q5_1 {
+    const ONE_BY_ONE: usize = 1;
     const BIAS: i8 = -16;
     const MIN: bool = true;
 
@@ -138,6 +143,8 @@ impl Block32<24> for Q5_1 {
 pub(crate) struct Q8_0;
 
 impl Block32<34> for Q8_0 {
+    const ONE_BY_ONE: usize = 3;
+
     #[inline(always)]
     fn weights(b: &[u8; 34]) -> [int8x16_t; 2] {
         signed([bytes16::<2, 34>(b), bytes16::<18, 34>(b)])

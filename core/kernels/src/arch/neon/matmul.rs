@@ -58,7 +58,7 @@ macro_rules! matmul_set {
         /// Formats with blocks of 32.
         #[target_feature(enable = $features)]
         fn rows32<const N: usize, B: Block32<N>>(w: &[u8], x: &Activations<'_>, out: &mut [f32], scratch: &mut Scratch) {
-            if x.t() == 1 {
+            if x.t() <= B::ONE_BY_ONE {
                 one_token::rows32::<N, B, _>($dot, w, x, out);
             } else {
                 panel::rows32::<N, B, _>($new, w, x, out, scratch);

@@ -49,18 +49,24 @@ fn store(out: &mut [f32], r: usize, lanes: float32x4_t) {
     }
 }
 
-/// `out[n]` for one token, formats with blocks of 32: 8 rows at a time.
+/// `out[t, n]` for very few tokens, formats with blocks of 32: 8 rows at a time, which the next token finds in the nearest
+/// cache.
 #[inline(always)]
 pub(crate) fn rows32<const N: usize, B: Block32<N>, D: Dot>(dot: D, w: &[u8], x: &Activations<'_>, out: &mut [f32]) {
+    let (w, n, per_row) = (w.as_chunks::<N>().0, out.len() / x.t(), x.k() / 32);
     let (q, d, s) = (x.q().as_chunks().0, x.d(), x.s());
-    let (w, n, per_row) = (w.as_chunks::<N>().0, out.len(), x.k() / 32);
-    assert!(w.len() == n * per_row && q.len() == per_row);
+    assert!(w.len() == n * per_row);
     for r in (0..n).step_by(8) {
         let rows = [four_rows(w, n, per_row, r), four_rows(w, n, per_row, r + 4)];
-        // SAFETY: rows below n, which `w` was just seen to hold, of as many blocks as q.
-        let [low, high] = unsafe { dots32::<N, B, D>(dot, rows, q, d, s) };
-        store(out, r, low);
-        store(out, r + 4, high);
+        for t in 0..x.t() {
+            let out = &mut out[t * n..][..n];
+            let token = t * per_row..(t + 1) * per_row;
+            let (q, d, s) = (&q[token.clone()], &d[token.clone()], &s[token]);
+            // SAFETY: rows below n, which `w` was just seen to hold, of as many blocks as q.
+            let [low, high] = unsafe { dots32::<N, B, D>(dot, rows, q, d, s) };
+            store(out, r, low);
+            store(out, r + 4, high);
+        }
     }
 }
 
