@@ -24,6 +24,7 @@ import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROWS, K, TOKENS = 64, 4096, 64
+FEW = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64]
 CPUS = ["neoverse-v2", "neoverse-n2", "neoverse-n1", "cortex-a55", "cortex-a510"]
 BLOCK = {"Q4_0": 32, "Q8_0": 32, "Q4_K": 256, "Q6_K": 256}
 REPACKED = {"Q4_0": ("4x4", "4x8"), "Q8_0": ("4x4", "4x8"), "Q4_K": ("8x4", "8x8"), "Q6_K": ("8x4", "8x8")}
@@ -192,6 +193,17 @@ def prompt_table(o):
     return text
 
 
+def few_table(o):
+    text = "Instructions for so many tokens, in units of one token's.\n\n"
+    text += row(["format", "set", *map(str, FEW)]) + row(["---"] * (2 + len(FEW)))
+    for name in BLOCK:
+        for isa in ("neon-dotprod", "neon-i8mm"):
+            cost = [sum(executed(o.work, o.count, [name, str(ROWS), str(K), str(t)], {"SPRAT_ISA": isa}).values()) for t in FEW]
+            text += row([name, isa, *(f"{c / cost[0]:.1f}" for c in cost)])
+        print(name, file=sys.stderr)
+    return text
+
+
 def main():
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in ("count", "llama", "work"):
@@ -199,7 +211,7 @@ def main():
     ap.add_argument("--out")
     o = ap.parse_args()
     build(o.llama, o.work)
-    text = decode_table(o) + "\n" + prompt_table(o)
+    text = "\n".join(table(o) for table in (decode_table, few_table, prompt_table))
     if o.out:
         open(o.out, "w").write(text)
     print(text)
