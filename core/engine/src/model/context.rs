@@ -7,7 +7,7 @@ use sprat_kernels::{Isa, KvFormat};
 
 use super::{Model, transformer};
 use crate::backend::cpu::{
-    Buffers, Charge, Halt, KvCache, MAX_BATCH, MAX_WORKERS, Pass, Pool, Shared, Work, Worker, default_workers,
+    Buffers, Charge, Halt, Head, KvCache, MAX_BATCH, MAX_WORKERS, Pass, Pool, Shared, Work, Worker, default_workers,
 };
 use crate::config::Rope;
 use crate::error::Error;
@@ -152,18 +152,21 @@ impl Context {
     /// Memory for a pass in a context of `positions` that leaves the logits of `rows` tokens.
     fn prepare(&mut self, positions: usize, rows: usize) -> Result<(), Error> {
         let len = rows * self.model.config.vocabulary;
-        if self.scratch.as_ref().is_none_or(|scratch| scratch.logits.len() < len) {
-            // The old one first: both at once may be more than is allowed.
-            self.scratch = None;
-            self.scratch = Some(Scratch::new(&self.model, self.batch, self.threads, rows)?);
+        let mut scratch = match self.scratch.take() {
+            Some(scratch) => scratch,
+            None => Scratch::new(&self.model, self.batch, self.threads, rows)?,
+        };
+        let more_rows = scratch.logits.len() < len;
+        if more_rows {
+            // The old ones first: both at once may be more than is allowed.
+            scratch.logits = Shared::new(0)?;
+            scratch.logits = Shared::new(len)?;
         }
-        if let Some(mut scratch) = self.scratch.take() {
-            if scratch.buffers.prepare(positions)? {
-                scratch.charge = None;
-                scratch.charge = Some(scratch.count(&self.model)?);
-            }
-            self.scratch = Some(scratch);
+        if scratch.buffers.prepare(positions)? || more_rows {
+            scratch.charge = None;
+            scratch.charge = Some(scratch.count(&self.model)?);
         }
+        self.scratch = Some(scratch);
         Ok(())
     }
 
@@ -215,31 +218,40 @@ impl Context {
 
     /// Appends `tokens` and returns the logits after the last, `[vocabulary]`. On an error the context is as before.
     pub fn feed(&mut self, tokens: &[u32], stop: &AtomicBool) -> Result<&mut [f32], Error> {
+        self.feed_with(tokens, None, stop)?;
+        self.row(0)
+    }
+
+    /// Appends `tokens` and hands the logits after the last to `head`, each id once. On an error the context is as before.
+    pub fn feed_to(&mut self, tokens: &[u32], head: &dyn Head, stop: &AtomicBool) -> Result<(), Error> {
+        self.feed_with(tokens, Some(head), stop)
+    }
+
+    fn feed_with(&mut self, tokens: &[u32], head: Option<&dyn Head>, stop: &AtomicBool) -> Result<(), Error> {
         self.transaction(tokens, |context| {
             // A pace that changes meanwhile counts from the next feed on; workers follow at once.
             let batch = governor().pace().batch(context.batch);
             let mut rest = tokens;
             if context.model.config.state_len > 0 && tokens.len() > 1 {
                 let (before, last) = tokens.split_at(tokens.len() - 1);
-                before.chunks(batch).try_for_each(|part| context.pass(part, 0, stop))?;
+                before.chunks(batch).try_for_each(|part| context.pass(part, 0, head, stop))?;
                 context.checkpoint();
                 rest = last;
             }
             while rest.len() > batch {
                 let (now, later) = rest.split_at(batch);
-                context.pass(now, 0, stop)?;
+                context.pass(now, 0, head, stop)?;
                 rest = later;
             }
-            context.pass(rest, 1, stop)
-        })?;
-        self.row(0)
+            context.pass(rest, 1, head, stop)
+        })
     }
 
     /// Appends a few tokens and leaves the logits after each, bit for bit those of feeding them one by one, to
     /// [`row`](Self::row). On an error the context is as before.
     pub fn feed_all(&mut self, tokens: &[u32], stop: &AtomicBool) -> Result<(), Error> {
         assert!(tokens.len() <= self.batch, "a pass takes so many tokens at most");
-        self.transaction(tokens, |context| context.pass(tokens, tokens.len(), stop))
+        self.transaction(tokens, |context| context.pass(tokens, tokens.len(), None, stop))
     }
 
     /// The logits after token `i` of those that the last pass left logits of, `[vocabulary]`.
@@ -264,7 +276,7 @@ impl Context {
         let batch = self.batch.min(MAX_LOGITS / vocabulary).max(1);
         self.transaction(tokens, |context| {
             for part in tokens.chunks(batch) {
-                context.pass(part, part.len(), stop)?;
+                context.pass(part, part.len(), None, stop)?;
                 context.logits()?.chunks_exact(vocabulary).take(part.len()).try_for_each(&mut *each)?;
             }
             Ok(())
@@ -292,10 +304,11 @@ impl Context {
         result
     }
 
-    /// One forward pass over `tokens`; the logits of the last `wanted` are left in `logits`.
-    fn pass(&mut self, tokens: &[u32], wanted: usize, stop: &AtomicBool) -> Result<(), Error> {
+    /// One forward pass over `tokens`; the logits of the last `wanted` go to `head` or are left in `logits`.
+    fn pass(&mut self, tokens: &[u32], wanted: usize, head: Option<&dyn Head>, stop: &AtomicBool) -> Result<(), Error> {
         self.cache.reserve(tokens.len(), &self.model.config)?;
-        self.prepare(self.cache.len() + tokens.len(), wanted.max(1))?;
+        let rows = if head.is_some() { 0 } else { wanted.max(1) };
+        self.prepare(self.cache.len() + tokens.len(), rows)?;
         let Scratch { buffers, logits, .. } = self.scratch.as_ref().ok_or(Error::Internal { what: "no buffers" })?;
         let model = &*self.model;
         model.watch.begin_pass();
@@ -311,6 +324,7 @@ impl Context {
             cache: &self.cache,
             buffers,
             logits,
+            head,
         };
         let work = if tokens.len() == 1 { Work::Token } else { Work::Batch };
         let pace = governor().admit(&mut self.restraint, || stop.load(Ordering::Relaxed));

@@ -7,10 +7,12 @@
 //! The arithmetic is f64 in a fixed order with our own `exp` and `ln`: the same logits, options and seed give the same token
 //! on every machine.
 
+mod best;
 mod options;
 mod penalties;
 mod random;
 mod sample;
 
+pub use best::Best;
 pub use options::SamplerOptions;
 pub use sample::{Sampler, SamplerState};

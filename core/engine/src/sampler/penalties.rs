@@ -4,6 +4,11 @@ use std::collections::VecDeque;
 
 use super::options::SamplerOptions;
 
+/// The logit of a token among those of the tokens from `first` on.
+pub(super) fn logit_of(id: u32, first: u32, logits: &mut [f32]) -> Option<&mut f32> {
+    logits.get_mut(id.checked_sub(first)? as usize)
+}
+
 /// The last tokens and how often each is among them. Allocates nothing after construction.
 #[derive(Debug, Clone)]
 pub(super) struct Penalties {
@@ -50,10 +55,10 @@ impl Penalties {
         }
     }
 
-    /// Changes the logits of the tokens in the window. Ids outside `logits` are left alone.
-    pub(super) fn apply(&self, logits: &mut [f32]) {
+    /// Changes the logits of the tokens in the window, of those from `first` on that are there.
+    pub(super) fn apply(&self, first: u32, logits: &mut [f32]) {
         for &(id, count) in &self.counts {
-            if let Some(logit) = logits.get_mut(id as usize) {
+            if let Some(logit) = logit_of(id, first, logits) {
                 // A negative logit divided would become likelier.
                 *logit = if *logit <= 0.0 { *logit * self.repetition } else { *logit / self.repetition };
                 *logit -= count as f32 * self.frequency + self.presence;

@@ -1,18 +1,20 @@
 //! The chain: which token comes next.
 
-use std::cmp::Ordering;
-use std::collections::BinaryHeap;
 use std::hash::{BuildHasher, RandomState};
 
 use sprat_kernels::math::{exp, ln};
 
+use super::best::{self, Best, Candidate};
 use super::options::SamplerOptions;
-use super::penalties::Penalties;
+use super::penalties::{Penalties, logit_of};
 use super::random::Random;
 use crate::error::OptionsError;
 
 /// How many candidates are put in order at first where top-p or the draw may need few of very many.
 const FIRST_SORTED: usize = 256;
+
+/// Most tokens worth keeping apart from the rest: beyond, all logits are as cheap.
+const MOST_KEPT: usize = 256;
 
 /// Chooses tokens. Allocates nothing after construction.
 #[derive(Debug, Clone)]
@@ -32,42 +34,6 @@ pub struct SamplerState {
     pub random: u64,
     /// The tokens that the penalties see, oldest first.
     pub recent: Vec<u32>,
-}
-
-/// A token that may come next.
-#[derive(Debug, Clone, Copy)]
-struct Candidate {
-    id: u32,
-    logit: f32,
-    /// Unnormalized probability, and in the typical filter the distance from the expected surprise.
-    weight: f64,
-}
-
-impl Candidate {
-    /// The likelier first, then the lower id: an order without ties.
-    fn order(&self, other: &Candidate) -> Ordering {
-        other.logit.total_cmp(&self.logit).then(self.id.cmp(&other.id))
-    }
-}
-
-impl PartialEq for Candidate {
-    fn eq(&self, other: &Candidate) -> bool {
-        self.cmp(other) == Ordering::Equal
-    }
-}
-
-impl Eq for Candidate {}
-
-impl PartialOrd for Candidate {
-    fn partial_cmp(&self, other: &Candidate) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Candidate {
-    fn cmp(&self, other: &Candidate) -> Ordering {
-        self.order(other)
-    }
 }
 
 impl Sampler {
@@ -107,22 +73,55 @@ impl Sampler {
         self.penalties.accept(id);
     }
 
+    /// Adds bias and penalties to the logits of the tokens from `first` on.
+    pub fn adjust(&self, first: u32, logits: &mut [f32]) {
+        for &(id, bias) in &self.options.logit_bias {
+            if let Some(logit) = logit_of(id, first, logits) {
+                *logit += bias;
+            }
+        }
+        self.penalties.apply(first, logits);
+    }
+
+    /// How many of the likeliest tokens, after [`Sampler::adjust`], decide the choice; none if it takes all of them, or too
+    /// many to be kept apart.
+    pub fn decisive(&self) -> Option<usize> {
+        match (self.options.temperature, self.options.top_k) {
+            (0.0, _) => Some(1),
+            (_, k @ 1..=MOST_KEPT) => Some(k),
+            _ => None,
+        }
+    }
+
     /// Chooses the next token. Changes `logits` `[vocabulary]` by bias and penalties.
     ///
     /// A logit that is not a number is never chosen; among infinite ones the choice is even. `None` if no logit is a
     /// number above minus infinity. Above temperature 0 each call draws exactly one random number.
     pub fn sample(&mut self, logits: &mut [f32]) -> Option<u32> {
-        for &(id, bias) in &self.options.logit_bias {
-            if let Some(logit) = logits.get_mut(id as usize) {
-                *logit += bias;
-            }
-        }
-        self.penalties.apply(logits);
+        self.adjust(0, logits);
         if self.options.temperature == 0.0 {
             return likeliest(logits);
         }
-        let draw = self.random.unit();
         self.top_k(logits);
+        self.choose()
+    }
+
+    /// The same choice from the [`decisive`](Sampler::decisive) number of tokens of each part of the vocabulary, whose
+    /// logits were adjusted.
+    pub fn sample_best<'a>(&mut self, parts: impl Iterator<Item = &'a Best>) -> Option<u32> {
+        self.candidates.clear();
+        parts.for_each(|part| self.candidates.extend(part.candidates()));
+        self.sort_all();
+        if self.options.temperature == 0.0 {
+            return self.candidates.first().map(|candidate| candidate.id);
+        }
+        self.candidates.truncate(self.options.top_k);
+        self.choose()
+    }
+
+    /// Chooses from the candidates.
+    fn choose(&mut self) -> Option<u32> {
+        let draw = self.random.unit();
         let max = self.candidates.iter().map(|candidate| candidate.logit).reduce(f32::max)?;
         self.weigh(max, 1.0);
         if self.options.typical_p < 1.0 {
@@ -156,26 +155,14 @@ impl Sampler {
 
     /// Fills the candidates: the `top_k` likeliest in order, or all without order. Leaves out what cannot be chosen.
     fn top_k(&mut self, logits: &[f32]) {
-        let all = logits.iter().zip(0..).map(|(&logit, id)| Candidate { id, logit, weight: 0.0 });
-        let possible = all.filter(|candidate| candidate.logit > f32::NEG_INFINITY); // not a number is not above it
         self.candidates.clear();
-        let k = self.options.top_k;
-        if k == 0 {
-            self.candidates.extend(possible);
+        if self.options.top_k == 0 {
+            self.candidates.extend(best::possible(0, logits));
             return;
         }
-        // The heap's root is the unlikeliest of the best so far: most tokens cost one comparison with it.
-        let mut best = BinaryHeap::from(std::mem::take(&mut self.candidates));
-        for candidate in possible {
-            if best.len() < k {
-                best.push(candidate);
-            } else if let Some(mut root) = best.peek_mut()
-                && candidate.logit > root.logit
-            {
-                *root = candidate;
-            }
-        }
-        self.candidates = best.into_sorted_vec();
+        let mut best = Best::reusing(std::mem::take(&mut self.candidates));
+        best.offer(self.options.top_k, 0, logits);
+        self.candidates = best.into_sorted();
     }
 
     /// Gives every candidate `exp((logit - max) / temperature)`; of infinite logits 1 and of the others 0.

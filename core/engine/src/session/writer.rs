@@ -5,6 +5,7 @@ use std::time::Instant;
 use super::conversation::Conversation;
 use super::fit::fit;
 use super::guess::Guesser;
+use super::keep::Kept;
 use super::options::{GenerationOptions, WhenFull};
 use super::reply::{Memory, Reply, StopReason};
 use super::state::{Engine, Inner, Prompt};
@@ -22,6 +23,7 @@ pub(super) struct Writer<'a, 'b> {
     conversation: &'a mut Conversation,
     pub teller: &'a mut Teller<'b>,
     sampler: Sampler,
+    kept: Kept,
     guesser: Guesser,
     generated: Vec<u32>,
     next: Vec<u32>, // to be fed
@@ -54,6 +56,7 @@ impl<'a, 'b> Writer<'a, 'b> {
             conversation,
             teller,
             sampler,
+            kept: Kept::new(),
             guesser: Guesser::default(),
             generated: Vec::new(),
             next: Vec::new(),
@@ -112,12 +115,16 @@ impl<'a, 'b> Writer<'a, 'b> {
         };
         let (start, stop_flag) = (Instant::now(), self.queue.stop_flag());
         if guesses.is_empty() {
-            self.engine.context.feed(&self.next, stop_flag)?;
-            if self.next.len() == 1 {
+            let Self { engine, next, sampler, .. } = self;
+            let id = match sampler.decisive() {
+                Some(most) => self.kept.choose(sampler, most, |head| engine.context.feed_to(next, head, stop_flag))?,
+                None => sampler.sample(engine.context.feed(next, stop_flag)?),
+            };
+            if next.len() == 1 {
                 self.guesser.learn_single(start.elapsed());
             }
-            self.engine.fed.append(&mut self.next);
-            let id = self.choose(0)?;
+            engine.fed.append(next);
+            let id = self.or_forced(id)?;
             return self.take(id);
         }
         let base = self.engine.context.len();
@@ -148,6 +155,11 @@ impl<'a, 'b> Writer<'a, 'b> {
     /// The token that row `i` of the last pass's logits gives.
     fn choose(&mut self, i: usize) -> Result<u32, Error> {
         let id = self.sampler.sample(self.engine.context.row(i)?);
+        self.or_forced(id)
+    }
+
+    /// The token to be taken where the sampler chose `id`.
+    fn or_forced(&self, id: Option<u32>) -> Result<u32, Error> {
         let id = id.ok_or(Error::Internal { what: "no token is possible" })?;
         Ok(self.options.forced.get(self.generated.len()).copied().unwrap_or(id))
     }

@@ -30,7 +30,7 @@ pub use buffers::{Buffers, MAX_BATCH};
 pub use cores::default_workers;
 pub use kv::KvCache;
 pub use ledger::{Charge, Ledger};
-pub use pass::{Pass, Worker};
+pub use pass::{Head, Pass, Worker};
 pub use pool::{Halt, MAX_WORKERS, Pool, Work};
 pub use saved::SavedPages;
 pub use shared::Shared;

@@ -39,8 +39,16 @@ pub struct Pass<'a> {
     pub cache: &'a KvCache,
     /// The memory to work in.
     pub buffers: &'a Buffers,
-    /// Logits of the wanted tokens, `[wanted, vocabulary]`.
+    /// Logits of the wanted tokens, `[wanted, vocabulary]`; none are written if they go to `head`.
     pub logits: &'a Shared<f32>,
+    /// What takes the logits of the one wanted token piece by piece.
+    pub head: Option<&'a dyn Head>,
+}
+
+/// Takes logits as they are computed, so that they need never all be in memory.
+pub trait Head: Sync {
+    /// The logits of ids from `first` on, which worker `worker` computed; its next ids are higher. They may be changed.
+    fn take(&self, worker: usize, first: usize, logits: &mut [f32]);
 }
 
 impl Pass<'_> {

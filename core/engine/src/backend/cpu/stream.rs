@@ -252,7 +252,7 @@ impl<'a> Worker<'a> {
 
     /// The wanted tokens' logits.
     pub fn logits(&mut self) -> Result<(), Error> {
-        let Pass { isa, config, weights, logits, .. } = *self.pass;
+        let Pass { isa, config, weights, logits, head, .. } = *self.pass;
         let pending = self.end_streams()?;
         self.absorb(&Absorb { norm: Some(&weights.output_norm), ..Absorb::plain(pending) })?;
         let vocabulary = weights.output.matrix.rows;
@@ -265,6 +265,10 @@ impl<'a> Worker<'a> {
                 }
                 if let Some(cap) = config.logit_cap {
                     isa.soft_cap(out, cap);
+                }
+                if let Some(head) = head {
+                    head.take(self.team.index, columns.start, out);
+                    continue;
                 }
                 let part = i * vocabulary + columns.start..i * vocabulary + columns.end;
                 // SAFETY: these columns are in this worker's chunk.

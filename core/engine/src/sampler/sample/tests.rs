@@ -2,7 +2,7 @@
 
 use serde_json::Value as Json;
 
-use super::{Sampler, SamplerState};
+use super::{Best, Sampler, SamplerState};
 use crate::sampler::SamplerOptions;
 
 /// Options with every filter off.
@@ -269,4 +269,45 @@ fn an_unset_seed_is_taken_from_the_system_and_told() {
     let options = || SamplerOptions { seed: None, ..SamplerOptions::default() };
     let (first, second) = (sampler(options(), 10), sampler(options(), 10));
     assert_ne!(first.seed(), second.seed());
+}
+
+#[test]
+fn the_likeliest_of_each_part_of_the_vocabulary_decide_as_all_logits_do() {
+    const VOCABULARY: usize = 1000;
+    let hard = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 0.0, -0.0, 1.5, 1.5, f32::INFINITY];
+    for (case, top_k) in [1, 2, 7, 40, 256, 0].into_iter().cycle().take(60).enumerate() {
+        // Few different values: many ties. Every third case has logits that no model should give.
+        let mut logits: Vec<f32> =
+            logits(VOCABULARY, 9.0).into_iter().map(|x| (x + case as f32 * 0.1).round()).collect();
+        if case % 3 == 0 {
+            logits.iter_mut().skip(case).step_by(97).zip(hard).for_each(|(logit, hard)| *logit = hard);
+        }
+        let options = SamplerOptions {
+            temperature: if case % 2 == 0 { 0.9 } else { 0.0 },
+            top_k,
+            repetition_penalty: 1.3,
+            presence_penalty: 0.5,
+            logit_bias: vec![(5, 3.0), (999, f32::NEG_INFINITY), (500, 20.0)],
+            ..open(case as u64)
+        };
+        let (mut whole, mut parts) = (sampler(options.clone(), VOCABULARY), sampler(options, VOCABULARY));
+        for id in [3, 500, 7, 500] {
+            whole.accept(id);
+            parts.accept(id);
+        }
+        let Some(most) = parts.decisive() else {
+            assert_eq!((top_k, case % 2), (0, 0), "all tokens may come");
+            continue;
+        };
+        for workers in [1, 2, 5] {
+            let mut kept: Vec<Best> = (0..workers).map(|_| Best::default()).collect();
+            for (chunk, logits) in logits.chunks(28).enumerate() {
+                let mut logits = logits.to_vec();
+                let first = (chunk * 28) as u32;
+                parts.adjust(first, &mut logits);
+                kept[chunk * 7 % workers].offer(most, first, &logits);
+            }
+            assert_eq!(parts.sample_best(kept.iter()), whole.sample(&mut logits.clone()), "case {case}");
+        }
+    }
 }
