@@ -9,6 +9,9 @@ use serde_json::Value as Json;
 /// Deeper values are refused: the writer recurses, and no schema is deeper.
 const MAX_DEPTH: usize = 64;
 
+/// Longer indents and separators are refused: they stand between all items, an indent once for each level.
+const MAX_BETWEEN_BYTES: usize = 64;
+
 /// Longer texts are refused; a value built of shared parts can be exponentially larger written out than in memory.
 const MAX_LEN_BYTES: usize = 4 << 20;
 
@@ -62,6 +65,9 @@ pub(super) fn tojson(state: &State, value: &Value, args: Rest<ValueOrKwargs>) ->
         None if indent.is_some() => (",", ": "),
         None => (", ", ": "),
     };
+    if [indent.as_deref().unwrap_or(""), comma, colon].iter().any(|text| text.len() > MAX_BETWEEN_BYTES) {
+        return Err(fault("the indent or a separator of tojson is too long"));
+    }
     let mut writer = Writer {
         out: String::new(),
         indent: indent.as_deref(),
@@ -95,7 +101,7 @@ impl Writer<'_> {
             ValueKind::Bool => self.out.push_str(if value.is_true() { "true" } else { "false" }),
             ValueKind::Number if value.is_integer() => self.out.push_str(&value.to_string()),
             ValueKind::Number => self.out.push_str(&float(f64::try_from(value.clone())?)),
-            ValueKind::String => self.string(value.as_str().unwrap_or_default()),
+            ValueKind::String => self.string(value.as_str().unwrap_or_default())?,
             ValueKind::Seq | ValueKind::Iterable => self.list(value, depth)?,
             ValueKind::Map => self.map(value, depth)?,
             _ => return Err(fault("a value of this kind has no JSON form")),
@@ -124,7 +130,7 @@ impl Writer<'_> {
         for key in keys {
             self.separate(&mut empty, depth + 1);
             match key.kind() {
-                ValueKind::String => self.string(key.as_str().unwrap_or_default()),
+                ValueKind::String => self.string(key.as_str().unwrap_or_default())?,
                 ValueKind::None | ValueKind::Bool | ValueKind::Number => {
                     self.out.push('"');
                     self.value(&key, depth + 1)?;
@@ -163,7 +169,10 @@ impl Writer<'_> {
         }
     }
 
-    fn string(&mut self, text: &str) {
+    fn string(&mut self, text: &str) -> Result<(), Error> {
+        if text.len() > MAX_LEN_BYTES {
+            return Err(fault("a text is too long for tojson"));
+        }
         self.out.push('"');
         for c in text.chars() {
             match c {
@@ -183,6 +192,7 @@ impl Writer<'_> {
             }
         }
         self.out.push('"');
+        Ok(())
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod builtin;
 mod call_parser;
+mod guard;
 mod json;
 mod message;
 mod namespace;

@@ -6,6 +6,8 @@ use minijinja::formatting::{FormatStyle, format};
 use minijinja::value::{Kwargs, Tuple, Value, ValueKind, from_args};
 use minijinja::{Error, ErrorKind, State};
 
+use super::guard::charge;
+
 /// What the renderer calls for a method it does not know.
 pub(super) fn call_method(state: &mut State, value: &Value, method: &str, args: &[Value]) -> Result<Value, Error> {
     match value.kind() {
@@ -15,7 +17,7 @@ pub(super) fn call_method(state: &mut State, value: &Value, method: &str, args: 
             text_method(state, text, method, args)
         }
         ValueKind::Map => map_method(value, method, args),
-        ValueKind::Seq => list_method(value, method, args),
+        ValueKind::Seq => list_method(state, value, method, args),
         _ => Err(unknown()),
     }
 }
@@ -66,6 +68,8 @@ fn text_method(state: &State, text: &str, method: &str, args: &[Value]) -> Resul
     let value = match method {
         "strip" | "lstrip" | "rstrip" => {
             let (chars,): (Option<&str>,) = from_args(args)?;
+            // Each character is looked for among these.
+            pay(state, text.len().saturating_mul(chars.map_or(0, str::len)))?;
             Value::from(strip(text, chars, method != "rstrip", method != "lstrip"))
         }
         "split" | "rsplit" => return split(text, method == "rsplit", args),
@@ -75,8 +79,8 @@ fn text_method(state: &State, text: &str, method: &str, args: &[Value]) -> Resul
             kwargs.assert_all_used()?;
             split_lines(text, keep).into_iter().map(Value::from).collect()
         }
-        "startswith" => Value::from(any_of(args, |fix| text.starts_with(fix))?),
-        "endswith" => Value::from(any_of(args, |fix| text.ends_with(fix))?),
+        "startswith" => Value::from(any_of(state, args, |fix| text.starts_with(fix))?),
+        "endswith" => Value::from(any_of(state, args, |fix| text.ends_with(fix))?),
         "removeprefix" => {
             let (fix,): (&str,) = from_args(args)?;
             Value::from(text.strip_prefix(fix).unwrap_or(text))
@@ -105,7 +109,10 @@ fn text_method(state: &State, text: &str, method: &str, args: &[Value]) -> Resul
             partition(text, separator, method == "rpartition")?
         }
         "ljust" | "rjust" | "center" | "zfill" => return pad(state, text, method, args),
-        "format" => format(FormatStyle::StrFormat, text, args).map(Value::from)?,
+        "format" => {
+            pay_format(state, text, args)?;
+            format(FormatStyle::StrFormat, text, args).map(Value::from)?
+        }
         _ => {
             let () = from_args(args)?;
             match method {
@@ -145,14 +152,16 @@ fn map_method(map: &Value, method: &str, args: &[Value]) -> Result<Value, Error>
     }
 }
 
-fn list_method(list: &Value, method: &str, args: &[Value]) -> Result<Value, Error> {
+fn list_method(state: &State, list: &Value, method: &str, args: &[Value]) -> Result<Value, Error> {
     match method {
         "count" => {
             let (wanted,): (&Value,) = from_args(args)?;
+            charge(state, list)?;
             Ok(Value::from(list.try_iter()?.filter(|item| item == wanted).count()))
         }
         "index" => {
             let (wanted,): (&Value,) = from_args(args)?;
+            charge(state, list)?;
             let at = list.try_iter()?.position(|item| item == *wanted);
             at.map(Value::from).ok_or_else(|| fault("value is not in the list"))
         }
@@ -254,7 +263,7 @@ fn split_lines(text: &str, keep_ends: bool) -> Vec<&str> {
 }
 
 /// `startswith` and `endswith` take one string or a tuple of them.
-fn any_of(args: &[Value], test: impl Fn(&str) -> bool) -> Result<bool, Error> {
+fn any_of(state: &State, args: &[Value], test: impl Fn(&str) -> bool) -> Result<bool, Error> {
     let (given,): (&Value,) = from_args(args)?;
     if let Some(one) = given.as_str() {
         return Ok(test(one));
@@ -263,6 +272,7 @@ fn any_of(args: &[Value], test: impl Fn(&str) -> bool) -> Result<bool, Error> {
         return Err(fault("expected a string or a tuple of strings"));
     }
     for item in given.try_iter()? {
+        state.consume_fuel(1)?;
         let item = item.as_str().ok_or_else(|| fault("expected a tuple of strings"))?;
         if test(item) {
             return Ok(true);
@@ -350,6 +360,20 @@ fn capitalize(text: &str) -> String {
     let mut out: String = first.into_iter().flat_map(char::to_uppercase).collect();
     out.push_str(&chars.as_str().to_lowercase());
     out
+}
+
+/// Pays for the widths that a format asks for, and for every argument in every place.
+fn pay_format(state: &State, text: &str, args: &[Value]) -> Result<(), Error> {
+    let longest = args.iter().filter_map(Value::as_str).map(str::len).max().unwrap_or(0);
+    for field in text.split('{').skip(1) {
+        let spec = field.split('}').next().unwrap_or(field);
+        let numbers = spec.split(|c: char| !c.is_ascii_digit()).filter(|digits| !digits.is_empty());
+        let width = numbers.map(|digits| digits.parse().unwrap_or(usize::MAX)).fold(0, usize::saturating_add);
+        // A character that fills up takes up to four bytes.
+        pay(state, width.saturating_mul(4).saturating_add(longest))?;
+        args.iter().try_for_each(|arg| charge(state, arg))?;
+    }
+    Ok(())
 }
 
 /// Takes the cost of `bytes` new bytes from the template's budget.

@@ -3,8 +3,9 @@
 //! `{% generation %}`, a mark around what the assistant says that prints its body unchanged, becomes `{% with %}`, which
 //! opens a scope and does nothing else. `{% set ns.x = … %}` becomes a method call on our own namespace (see `namespace`);
 //! a tag that the scan misses stays an assignment to something that is not the renderer's own namespace, which it refuses.
-//! White-space control and line numbers stay as they were.
+//! Filters are set that charge for lists (see `guard`). White-space control and line numbers stay as they were.
 
+use super::guard::guard;
 use super::namespace::SET_METHOD;
 
 /// Holds what `{% set ns.x %}…{% endset %}` captured.
@@ -33,7 +34,7 @@ pub(super) fn rewrite_tags(source: &str) -> String {
         let (tag, after) = tag.split_at(len);
         rest = after;
         let Some((open, body, close)) = statement(tag) else {
-            out.push_str(tag);
+            out.push_str(&if tag.starts_with("{{") { guard(tag) } else { tag.to_owned() });
             continue;
         };
         match body.split_whitespace().next() {
@@ -47,7 +48,8 @@ pub(super) fn rewrite_tags(source: &str) -> String {
             }
             Some("set") => match set(body) {
                 Set::Attribute { namespace, name, value } => {
-                    out.push_str(&format!("{open} do {namespace}.{SET_METHOD}(\"{name}\", ({value})) {close}"));
+                    let call = format!("{open} do {namespace}.{SET_METHOD}(\"{name}\", ({value})) {close}");
+                    out.push_str(&guard(&call));
                 }
                 Set::Block(target) => {
                     open_sets.push(target);
@@ -56,7 +58,7 @@ pub(super) fn rewrite_tags(source: &str) -> String {
                         None => out.push_str(tag),
                     }
                 }
-                Set::Other => out.push_str(tag),
+                Set::Other => out.push_str(&guard(tag)),
             },
             Some("endset") => match open_sets.pop().flatten() {
                 Some((namespace, name)) => out.push_str(&format!(
@@ -64,7 +66,7 @@ pub(super) fn rewrite_tags(source: &str) -> String {
                 )),
                 None => out.push_str(tag),
             },
-            _ => out.push_str(tag),
+            _ => out.push_str(&guard(tag)),
         }
     }
     out.push_str(rest);
@@ -156,14 +158,14 @@ mod tests {
             ("{# {% generation %} #}", "{# {% generation %} #}"),
             ("{{ '{% generation %}' }}", "{{ '{% generation %}' }}"),
             ("{{ '\\'{% generation %}' }}", "{{ '\\'{% generation %}' }}"),
-            ("{{ {'a': {}} ~ '{% generation %}' }}", "{{ {'a': {}} ~ '{% generation %}' }}"),
+            ("{{ {'a': {}} ~ '{% generation %}' }}", "{{ {'a': {}}|sprat_use ~ '{% generation %}' }}"),
             (
                 "{% raw %}{% generation %}{% endraw %}{% generation %}",
                 "{% raw %}{% generation %}{% endraw %}{% with %}",
             ),
             ("{% generation", "{% generation"),
             ("{ generation {", "{ generation {"),
-            ("{%- set ns.x = a == 1 -%}", "{%- do ns.sprat_set(\"x\", (a == 1)) -%}"),
+            ("{%- set ns.x = a == 1 -%}", "{%- do ns.sprat_set(\"x\", (a|sprat_use == 1)) -%}"),
             ("{% set ns . x=1, 2 %}", "{% do ns.sprat_set(\"x\", (1, 2)) %}"),
             ("{% set x = ns.y %}{% set a, b = c %}", "{% set x = ns.y %}{% set a, b = c %}"),
             (

@@ -5,10 +5,11 @@ use std::io;
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Value;
-use minijinja::{Environment, ErrorKind, UndefinedBehavior};
+use minijinja::{Environment, ErrorKind, State, UndefinedBehavior};
 use serde_json::Value as Json;
 
 use super::builtin;
+use super::guard;
 use super::json;
 use super::message::{Message, Tool};
 use super::namespace::namespace;
@@ -32,8 +33,8 @@ const STACK_BYTES_PER_BYTE: usize = 1 << 10;
 /// No context holds a tenth of it.
 const MAX_RENDERED_BYTES: usize = 16 << 20;
 
-/// Work and memory any template may use: one unit is an instruction or 64 bytes, so this bounds memory to 32 MB. The one
-/// hole known in minijinja 3.1: a list added to itself over and over (`x + x`, 33 times) is copied before it is charged.
+/// Work and memory any template may use: one unit is an instruction or 64 bytes, so this bounds memory to 32 MB. What
+/// the renderer would charge for only when it is there, `guard` charges for before.
 const BASE_FUEL: u64 = 500_000;
 
 /// Further work per turn: the longest templates take some hundred instructions for one.
@@ -223,9 +224,11 @@ impl ChatTemplate {
         if self.source.contains(message) {
             return message.to_owned();
         }
-        let ends = message.char_indices().map(|(at, _)| at);
-        let known = ends.take_while(|&end| self.source.contains(&message[..end])).last().unwrap_or(0);
-        format!("{}…", &message[..known])
+        // Nothing longer than the template stands in it.
+        let ends: Vec<usize> =
+            message.char_indices().map(|(at, _)| at).take_while(|&end| end <= self.source.len()).collect();
+        let known = ends.partition_point(|&end| self.source.contains(&message[..end]));
+        format!("{}…", &message[..known.checked_sub(1).map_or(0, |last| ends[last])])
     }
 }
 
@@ -257,6 +260,10 @@ fn environment() -> Environment<'static> {
     environment.set_recursion_limit(MAX_DEPTH);
     environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
     environment.set_unknown_method_callback(python::call_method);
+    environment.add_filter(guard::USE, guard::used);
+    environment.add_filter(guard::FACTOR, guard::factor);
+    // Not of Jinja, and it copies what it is given before it is charged.
+    environment.remove_filter("chain");
     environment.add_filter("tojson", json::tojson);
     environment.add_filter("int", python::int);
     environment.add_filter("float", python::float);
@@ -297,9 +304,10 @@ fn context(chat: &Chat) -> Value {
 #[error("raised by the template")]
 struct Raised(String);
 
-fn raise_exception(message: String) -> Result<Value, minijinja::Error> {
+fn raise_exception(state: &State, message: &Value) -> Result<Value, minijinja::Error> {
+    guard::charge(state, message)?;
     let error = minijinja::Error::new(ErrorKind::InvalidOperation, "raised by the template");
-    Err(error.with_source(Raised(message)))
+    Err(error.with_source(Raised(message.to_string())))
 }
 
 /// A buffer that refuses to grow past the limit.

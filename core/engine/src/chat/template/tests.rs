@@ -49,7 +49,31 @@ fn endless_work_ends_in_an_error() {
         "{% set ns = namespace(x=[1]) %}{% for a in range(40) %}{% set ns.x = [ns.x, ns.x] %}{% endfor %}{{ ns.x == [ns.x] }}",
         "{% macro m(x) %}{{ m(x) }}{{ m(x) }}{% endmacro %}{{ m(1) }}",
         "{% for a in range(99999) %}{{ messages[0].content }}{% endfor %}",
+        "{{ '{:100000000000}'.format('a') }}",
+        "{{ '{:.100000000000f}'.format(1.5) }}",
+        "{{ ('{0}' * 100000).format('a' * 100000) }}",
+        "{{ ([1] * 99999 * 99999) ~ 'a' }}",
+        "{% set x = range(99999)|list %}{% for a in x %}{{ x.count(a) }}{% endfor %}",
+        "{% set x = 'a' * 1000000 %}{% for a in range(9999) %}{{ x.strip(x) }}{% endfor %}",
+        "{{ ('\\x01' * 20000000)|tojson }}",
+        "{{ [1, 2, 3]|tojson(indent='a' * 1000000) }}",
     ];
+    let doubled = |step: &str, end: &str| format!("{{% set x = [1] %}}{}{end}", step.repeat(40));
+    let doublings = [
+        doubled("{% set x = x + x %}", "{{ x|length }}"),
+        doubled("{% set x = [x, x] %}", "{{ x ~ 'a' }}"),
+        doubled("{% set x = [x, x] %}", "{{ 'a' ~ x }}"),
+        doubled("{% set x = {1: x, 2: x} %}", "{{ x|string }}"),
+        doubled("{% set x = [x, x] %}", "{{ x|join }}"),
+        doubled("{% set x = [x, x] %}", "{{ [1, 2]|join(x) }}"),
+        doubled("{% set x = [x, x] %}", "{{ [x]|map('string')|list|length }}"),
+        doubled("{% set x = [x, x] %}", "{{ raise_exception(x) }}"),
+        doubled("{% set x = [x, x] %}", "{{ '{}'.format(x) }}"),
+        doubled("{% set x = [x, x] %}{% set y = [y, y] %}", "{{ x == y }}"),
+        doubled("{% set x = x|chain(x) %}", "{{ x|length }}"),
+        "{% macro m(x, n) %}{% if n %}{{ m(x + x, n - 1) }}{% endif %}{% endmacro %}{{ m([1], 40) }}".to_owned(),
+    ];
+    let sources = sources.into_iter().chain(doublings.iter().map(String::as_str));
     for source in sources {
         let result = render(source, &"word ".repeat(2_000));
         let ended = matches!(
