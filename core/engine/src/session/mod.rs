@@ -3,6 +3,7 @@
 mod conversation;
 mod fit;
 mod guess;
+mod head;
 mod keep;
 mod options;
 mod reply;

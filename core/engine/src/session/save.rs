@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use memmap2::MmapRaw;
 
 use super::Session;
+use super::head::fits;
 use super::options::SessionOptions;
 use super::saved::{Header, SavedSession, head};
 use super::state::Snapshot;
@@ -37,6 +38,12 @@ impl Session {
         let model = &self.inner.model;
         let pages = SavedPages::new(&model.config.layers, format, fed.len());
         let head = head(&conversation, &fed, positions, format);
+        let path = path.as_ref();
+        if !fits(&head) {
+            // A file that could not be read again.
+            let source = io::Error::new(io::ErrorKind::FileTooLarge, "too many messages");
+            return Err(Error::Save { path: path.to_owned(), source });
+        }
         let write = |file: &mut File| {
             let cache_start = Header::cache_start(head.len());
             // The header is written last: until then the file is none.
@@ -61,7 +68,6 @@ impl Session {
             file.seek(SeekFrom::Start(0))?;
             file.write_all(&header.to_bytes())
         };
-        let path = path.as_ref();
         replace(path, write).map_err(|source| Error::Save { path: path.to_owned(), source })
     }
 

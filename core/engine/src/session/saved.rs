@@ -16,6 +16,7 @@ use serde_json::{Map, Value as Json, json};
 use sprat_kernels::KvFormat;
 
 use super::conversation::Conversation;
+use super::head;
 use crate::chat::{Message, Role, Tool, ToolCall};
 use crate::error::{Error, SavedFault};
 use crate::file::{Checksum, map_private};
@@ -136,9 +137,8 @@ impl SavedSession {
         if Checksum::of(head) != header.head_sum {
             return Err(SavedFault::Damaged { part: "transcript" });
         }
-        let head: Json = serde_json::from_slice(head).map_err(|_| SavedFault::Damaged { part: "transcript" })?;
         let (conversation, tokens, positions, format) =
-            parse_head(&head).ok_or(SavedFault::Damaged { part: "transcript" })?;
+            parse_head(head).ok_or(SavedFault::Damaged { part: "transcript" })?;
         let (cache_sum, fingerprint) = (header.cache_sum, header.fingerprint);
         Ok(Self {
             path: path.to_owned(),
@@ -188,8 +188,9 @@ pub(super) fn head(conversation: &Conversation, tokens: &[u32], positions: usize
     head.to_string().into_bytes()
 }
 
-fn parse_head(head: &Json) -> Option<(Conversation, Vec<u32>, usize, KvFormat)> {
-    let format = text(head, "cache_type")?;
+fn parse_head(head: &[u8]) -> Option<(Conversation, Vec<u32>, usize, KvFormat)> {
+    let (tokens, head) = head::parse(head)?;
+    let format = head.get("cache_type")?.as_str()?;
     let formats = [KvFormat::F16, KvFormat::Q8_0, KvFormat::Q4_0];
     let format = formats.into_iter().find(|known| format!("{known:?}") == format)?;
     let list = |name: &str| head.get(name)?.as_array();
@@ -206,9 +207,8 @@ fn parse_head(head: &Json) -> Option<(Conversation, Vec<u32>, usize, KvFormat)> 
         left_out: usize::try_from(head.get("left_out")?.as_u64()?).ok()?,
         random: head.get("random")?.as_u64()?,
     };
-    let token = |token: &Json| u32::try_from(token.as_u64()?).ok();
     let positions = usize::try_from(head.get("positions")?.as_u64()?).ok()?;
-    Some((conversation, list("tokens")?.iter().map(token).collect::<Option<_>>()?, positions, format))
+    Some((conversation, tokens, positions, format))
 }
 
 fn text(object: &Json, key: &str) -> Option<String> {
@@ -278,7 +278,7 @@ mod tests {
             random: u64::MAX,
         };
         let tokens = vec![0, 1, u32::MAX];
-        let parsed = serde_json::from_slice(&head(&conversation, &tokens, 9, KvFormat::Q8_0)).expect("JSON");
-        assert_eq!(parse_head(&parsed), Some((conversation, tokens, 9, KvFormat::Q8_0)));
+        let head = head(&conversation, &tokens, 9, KvFormat::Q8_0);
+        assert_eq!(parse_head(&head), Some((conversation, tokens, 9, KvFormat::Q8_0)));
     }
 }
