@@ -31,6 +31,16 @@ pub enum TokenizerError {
         /// How long it may be.
         limit: usize,
     },
+    /// A string of an array is longer than any real one.
+    #[error("{key}: a string of {found} bytes, at most {limit} are supported")]
+    TooLong {
+        /// The key.
+        key: &'static str,
+        /// Its length in bytes.
+        found: usize,
+        /// How long it may be, in bytes.
+        limit: usize,
+    },
     /// An array does not have an element for each token.
     #[error("{key}: {found} elements for {needed} tokens")]
     TooShort {

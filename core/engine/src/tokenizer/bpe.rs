@@ -11,8 +11,11 @@ use super::merge::Merger;
 use super::pre::PreTokenizer;
 use super::strings::string_at;
 use super::table::{Hash, Table};
-use super::vocabulary::Vocabulary;
+use super::vocabulary::{MAX_PIECE_BYTES, Vocabulary};
 use crate::error::TokenizerError;
+
+/// Two pieces and the space between them.
+const MAX_MERGE_BYTES: usize = 2 * MAX_PIECE_BYTES + 1;
 
 /// The merges of a file, found by their two sides.
 struct Merges {
@@ -41,6 +44,9 @@ impl Merges {
                 return Err(TokenizerError::Colliding { key: KEY });
             }
             at = next;
+        }
+        if merges.longest > MAX_MERGE_BYTES {
+            return Err(TokenizerError::TooLong { key: KEY, found: merges.longest, limit: MAX_MERGE_BYTES });
         }
         Ok(merges)
     }

@@ -11,6 +11,10 @@ use crate::error::TokenizerError;
 /// The bytes of a model file, kept alive for as long as a tokenizer reads them.
 pub type FileBytes = Arc<dyn AsRef<[u8]> + Send + Sync>;
 
+/// The longest piece of a token or a merge, in bytes. Real ones have some hundred; looking for the longest at every place of
+/// a text takes time by its length.
+pub(super) const MAX_PIECE_BYTES: usize = 4096;
+
 /// What a token is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenKind {
@@ -69,6 +73,9 @@ impl Vocabulary {
         let mut longest = 0;
         let pieces = Strings::read(bytes, fields.tokens.range.clone(), n, |piece| longest = longest.max(piece.len()));
         let pieces = pieces.ok_or(TokenizerError::Truncated { key: KEY })?;
+        if longest > MAX_PIECE_BYTES {
+            return Err(TokenizerError::TooLong { key: KEY, found: longest, limit: MAX_PIECE_BYTES });
+        }
         let mut ids = Table::new(n, n.saturating_sub(1) as u32);
         for id in 0..n {
             let piece = pieces.get(bytes, id).unwrap_or_default();

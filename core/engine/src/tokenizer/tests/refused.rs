@@ -53,7 +53,23 @@ fn a_bad_file_is_refused_by_the_name_of_the_fault() {
             message: "tokenizer.ggml.scores: 0 elements for ",
         },
     ];
-    for Case { key, change, message } in cases {
+    let long = [
+        Case {
+            key: "tokenizer.ggml.tokens",
+            change: |f, key| {
+                f.strings(key, &["a".repeat(4097)]).i32s("tokenizer.ggml.token_type", &[1]);
+            },
+            message: "tokenizer.ggml.tokens: a string of 4097 bytes, at most 4096 are supported",
+        },
+        Case {
+            key: "tokenizer.ggml.merges",
+            change: |f, key| {
+                f.strings(key, &[format!("a {}", "a".repeat(8192))]);
+            },
+            message: "tokenizer.ggml.merges: a string of 8194 bytes, at most 8193 are supported",
+        },
+    ];
+    for Case { key, change, message } in cases.into_iter().chain(long) {
         let found = error(|file| change(file, key));
         assert!(found.starts_with(message), "{found}");
     }
