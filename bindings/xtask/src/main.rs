@@ -7,6 +7,7 @@ mod checks;
 mod conformance;
 mod elf;
 mod error;
+mod fuzz;
 mod ios;
 mod kotlin;
 mod metal;

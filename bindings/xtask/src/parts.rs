@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
 use crate::needs::{self, Need};
-use crate::{aarch64, android, checks, conformance, ios, kotlin, metal, size, swift};
+use crate::{aarch64, android, checks, conformance, fuzz, ios, kotlin, metal, size, swift};
 
 /// When a part belongs to the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -159,6 +159,14 @@ pub const PARTS: &[Part] = &[
         when: When::Always,
         needs: IOS_NEEDS,
         run: ios::check,
+    },
+    Part {
+        name: "fuzz",
+        what: "what comes from outside, fuzzed for five minutes, guided by coverage",
+        minutes: 20,
+        when: When::Full,
+        needs: &[needs::CPP_COMPILER],
+        run: fuzz::run,
     },
     Part {
         name: "conformance",

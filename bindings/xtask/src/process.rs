@@ -1,6 +1,7 @@
 //! Runs programs inside a part's minutes; a program that hangs is ended together with its children.
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
@@ -58,6 +59,14 @@ impl Program {
         self.shown = format!("{key}='{}' {}", value.as_ref().to_string_lossy(), self.shown);
         self.command.env(key, value);
         self
+    }
+
+    /// Writes what it says on standard error to a file.
+    pub fn errors_to(mut self, path: &Path) -> Result<Self> {
+        let file = File::create(path).map_err(|source| Error::File { path: path.to_owned(), source })?;
+        self.shown += &format!(" 2> {}", path.display());
+        self.command.stderr(file);
+        Ok(self)
     }
 
     /// Shows the command, runs it with its output passed through, and waits.

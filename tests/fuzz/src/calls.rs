@@ -3,11 +3,13 @@
 use std::future::Future;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
+use std::time::Duration;
 
 use sprat_ffi::{
     GenerationOptions, Input, LogitBias, Message, Model, OpenOptions, ReplyStream, Role, Session, SessionOptions,
-    Source, Tool, ToolResult,
+    Source, Tool, ToolResult, Trim, probe, saved_transcript,
 };
 
 use crate::bytes::Bytes;
@@ -17,7 +19,10 @@ use crate::models;
 const THREADS: usize = 3;
 
 /// Calls of one thread.
-const MAX_CALLS: usize = 24;
+const MAX_CALLS: usize = 16;
+
+/// The model that is open when a sequence begins: the one before left it so, unless somebody closed it.
+static OPEN: Mutex<Option<Arc<Model>>> = Mutex::new(None);
 
 /// What the threads share, as an app's screens do.
 #[derive(Default)]
@@ -31,13 +36,18 @@ pub fn seeds() -> Vec<Vec<u8>> {
     let part = |calls: &[u8]| calls.repeat(4);
     let plain = part(&[0, 0, 3, 0, 0, 6, 0, 0, 5, b'h', b'e', b'l', b'l', b'o', 0, 8, 0, 8, 0, 12, 0]);
     let busy = part(&[0, 3, 0, 6, 0, 0, 1, b'a', 7, 0, 10, 0, 11, 0, 13, 0, 15, 0, 17, 0]);
-    vec![plain.clone(), busy.clone(), [plain, busy].concat()]
+    let saving = part(&[3, 0, 0, 6, 0, 0, 2, b'h', b'i', 4, 23, 0, 27, 0, 24, 26, 0, 0, 28, 0, 1, 29, 0, 25]);
+    vec![plain.clone(), busy.clone(), saving, [plain, busy].concat()]
 }
 
 pub fn run(data: &[u8]) {
     let app = App::default();
-    open(&app);
-    std::thread::scope(|scope| {
+    let mut model = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+    if model.as_ref().is_none_or(|model| model.info().is_err()) {
+        *model = Some(open().expect("a good file"));
+    }
+    keep(&app.models, Ok::<_, ()>(model.clone().expect("just opened")));
+    thread::scope(|scope| {
         for part in data.chunks(data.len().div_ceil(THREADS).max(1)) {
             scope.spawn(|| {
                 let mut bytes = Bytes(part);
@@ -67,14 +77,22 @@ fn keep<T, E>(list: &Mutex<Vec<Arc<T>>>, made: Result<Arc<T>, E>) {
     }
 }
 
-fn open(app: &App) {
-    let source = Source::Path { path: models::path().to_string_lossy().into_owned() };
-    keep(&app.models, Model::open(source, OpenOptions { template: None, max_anonymous_bytes: None }));
+fn source() -> Source {
+    Source::Path { path: models::path().to_string_lossy().into_owned() }
+}
+
+fn open() -> Result<Arc<Model>, impl std::error::Error> {
+    Model::open(source(), OpenOptions { template: None, max_anonymous_bytes: None })
+}
+
+/// Where sessions are saved, one over the other.
+fn saved() -> String {
+    models::scratch("calls").to_string_lossy().into_owned()
 }
 
 fn options(bytes: &mut Bytes<'_>) -> GenerationOptions {
     let flags = bytes.byte();
-    let mut options = GenerationOptions { max_tokens: Some(u32::from(flags % 16)), ..GenerationOptions::default() };
+    let mut options = GenerationOptions { max_tokens: Some(u32::from(flags % 6)), ..GenerationOptions::default() };
     if flags & 16 != 0 {
         options.temperature = Some(bytes.float());
         options.logit_bias = vec![LogitBias { token: bytes.number() % 512, bias: bytes.float() }];
@@ -110,17 +128,21 @@ fn message(bytes: &mut Bytes<'_>) -> Message {
 
 /// Whatever a call returns is right; what counts is that it does.
 fn call(app: &App, bytes: &mut Bytes<'_>) {
-    let which = bytes.byte() % 24;
-    if let 0..=5 = which {
+    let which = bytes.byte() % 30;
+    if let 24 | 25 = which {
+        // These need no object.
+        if which == 24 { drop(saved_transcript(saved())) } else { drop(probe(source())) }
+    } else if let 0..=5 | 26 = which {
         let Some(model) = one(&app.models, bytes) else { return };
         match which {
-            0 => open(app),
+            0 => keep(&app.models, open()),
             1 => drop(model.info()),
             2 => drop(model.close()),
             3 | 4 => keep(&app.sessions, model.session(session_options(bytes))),
+            26 => keep(&app.sessions, model.restore(saved(), session_options(bytes))),
             _ => drop(model.count_tokens(bytes.text())),
         }
-    } else if let 6..=19 = which {
+    } else if let 6..=19 | 27.. = which {
         let Some(session) = one(&app.sessions, bytes) else { return };
         match which {
             6 | 7 => {
@@ -138,6 +160,9 @@ fn call(app: &App, bytes: &mut Bytes<'_>) {
             16 => keep(&app.sessions, session.fork()),
             17 => drop(session.count_tokens(input(bytes))),
             18 => drop((session.memory(), session.tokens_used(), session.context_limit())),
+            27 => drop(session.save(saved())),
+            28 => drop(session.trim([Trim::Buffers, Trim::Cache, Trim::Pages][usize::from(bytes.byte() % 3)])),
+            29 => drop(session.prewarm()),
             _ => drop(session.close()),
         }
     } else {
@@ -162,19 +187,31 @@ fn session_options(bytes: &mut Bytes<'_>) -> SessionOptions {
         tools: if flags & 2 != 0 { vec![tool(bytes)] } else { Vec::new() },
         template: (flags & 4 != 0).then(|| ["chatml", "qwen", "nosuch"][usize::from(flags >> 6) % 3].into()),
         context_tokens: Some(if flags & 8 != 0 { u32::from(bytes.byte()) } else { 128 }),
-        threads: Some(u32::from(flags >> 4) % 3),
+        // Seldom two: where they must wait for a core, a pass takes a hundred times as long.
+        threads: Some(if flags >> 4 == 15 { 2 } else { 1 }),
         ..SessionOptions::default()
     }
 }
 
-/// Reads a reply to its end; another thread may read it too, and take a wake-up away.
+/// Wakes the thread that waits for a batch.
+struct Waiting(Thread);
+
+impl Wake for Waiting {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// Reads a reply to its end.
 fn read(stream: &ReplyStream) {
+    let waker = Waker::from(Arc::new(Waiting(thread::current())));
     loop {
         let mut next = pin!(stream.next_batch());
         let batch = loop {
-            match next.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            match next.as_mut().poll(&mut Context::from_waker(&waker)) {
                 Poll::Ready(batch) => break batch,
-                Poll::Pending => std::thread::yield_now(),
+                // Another thread that reads it too may have taken the wake-up away.
+                Poll::Pending => thread::park_timeout(Duration::from_millis(1)),
             }
         };
         match batch {

@@ -4,6 +4,7 @@ mod allocations;
 mod bytes;
 mod calls;
 mod gguf;
+mod guided;
 mod models;
 mod open;
 mod options;
@@ -11,7 +12,10 @@ mod restore;
 mod template;
 mod tokenizer;
 
+pub use guided::{run_guided, write_seeds};
 pub use models::clean_up;
+
+use std::time::{Duration, Instant};
 
 /// One kind of input from outside.
 pub struct Target {
@@ -35,3 +39,39 @@ pub const TARGETS: &[Target] = &[
     Target { name: "options", run: options::run, seeds: options::seeds, everyday_runs: 5_000 },
     Target { name: "calls", run: calls::run, seeds: calls::seeds, everyday_runs: 20 },
 ];
+
+/// What an input may take at most.
+pub const LONGEST: Duration = Duration::from_secs(1);
+
+impl Target {
+    /// The target of this name.
+    pub fn named(name: &str) -> Option<&'static Target> {
+        TARGETS.iter().find(|target| target.name == name)
+    }
+
+    /// Runs one input and returns what it took. One that took too long is run again, and what it computes counts: on a busy
+    /// machine threads wait for a core.
+    pub fn time(&self, input: &[u8]) -> Duration {
+        let start = Instant::now();
+        (self.run)(input);
+        let took = start.elapsed();
+        if took <= LONGEST {
+            return took;
+        }
+        let (start, computed) = (Instant::now(), computed());
+        (self.run)(input);
+        match (computed, self::computed()) {
+            (Some(before), Some(after)) => after - before,
+            _ => start.elapsed(),
+        }
+    }
+}
+
+/// What all threads of this process have computed so far, where the system tells in /proc, to a hundredth of a second.
+fn computed() -> Option<Duration> {
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    // "id (name) state parent …": the 14th and 15th field are ticks, of which Linux tells applications 100 a second.
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+    let ticks = fields.next()?.parse::<u64>().ok()? + fields.next()?.parse::<u64>().ok()?;
+    Some(Duration::from_millis(10 * ticks))
+}

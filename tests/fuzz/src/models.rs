@@ -1,7 +1,7 @@
 //! The small models that targets work with.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use sprat::Model;
@@ -16,7 +16,13 @@ pub fn small(family: &str) -> Small {
 
 /// The path of the model that sessions speak with.
 pub fn path() -> PathBuf {
-    small("llama").path()
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
+    let write = || {
+        let path = scratch("small.gguf");
+        fs::write(&path, small("llama").bytes()).expect("room for scratch files");
+        path
+    };
+    PATH.get_or_init(write).clone()
 }
 
 /// The model that sessions speak with.
@@ -33,11 +39,33 @@ pub fn header(family: &str) -> Vec<u8> {
     bytes
 }
 
-/// The folder of scratch files: in memory, where the system has such a place.
-fn folder() -> PathBuf {
+/// Where folders of scratch files are: in memory, where the system has such a place.
+fn parent() -> PathBuf {
     let memory = PathBuf::from("/dev/shm");
-    let parent = if memory.is_dir() { memory } else { std::env::temp_dir() };
-    parent.join(format!("sprat-fuzz-{}", std::process::id()))
+    if memory.is_dir() { memory } else { std::env::temp_dir() }
+}
+
+const PREFIX: &str = "sprat-fuzz-";
+
+/// The folder of scratch files.
+fn folder() -> PathBuf {
+    parent().join(format!("{PREFIX}{}", std::process::id()))
+}
+
+/// Removes what processes have written that libFuzzer ended, where the system lists processes.
+pub fn clean_up_after_others() {
+    let processes = Path::new("/proc");
+    if !processes.join("self").exists() {
+        return;
+    }
+    for entry in fs::read_dir(parent()).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let process = name.to_str().and_then(|name| name.strip_prefix(PREFIX));
+        if process.is_some_and(|process| !processes.join(process).exists()) {
+            // Another may be removing it too.
+            let _gone = fs::remove_dir_all(entry.path());
+        }
+    }
 }
 
 /// Where a target keeps the one file that it writes over and over.

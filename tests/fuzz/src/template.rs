@@ -3,7 +3,11 @@
 use serde_json::json;
 use sprat::chat::{Chat, ChatTemplate, Message, Role, Tool, ToolCall};
 
+use crate::allocations::bounded;
 use crate::bytes::Bytes;
+
+/// What one allocation may take: the longest prompt is 16 MB, and a buffer doubles as it grows.
+const MAX_ALLOCATION_BYTES: usize = 32 << 20;
 
 /// Where the template ends and the conversation begins.
 const BREAK: u8 = 0;
@@ -15,6 +19,10 @@ pub fn seeds() -> Vec<Vec<u8>> {
 }
 
 pub fn run(data: &[u8]) {
+    bounded(MAX_ALLOCATION_BYTES, || render(data));
+}
+
+fn render(data: &[u8]) {
     let end = data.iter().position(|&byte| byte == BREAK).unwrap_or(data.len());
     let source = String::from_utf8_lossy(&data[..end]);
     let Ok(template) = ChatTemplate::parse(&source) else { return };

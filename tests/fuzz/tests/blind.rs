@@ -7,11 +7,8 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use sprat_fuzz::{TARGETS, Target, clean_up};
+use sprat_fuzz::{LONGEST, TARGETS, Target, clean_up};
 use sprat_tests::small::Random;
-
-/// A hang, on any machine: what takes longest took 4 s on two cores that ten others wanted.
-const LONGEST: Duration = Duration::from_secs(120);
 
 /// Set by a panic of any thread.
 static PANICKED: AtomicBool = AtomicBool::new(false);
@@ -31,7 +28,7 @@ fn main() {
         None => TARGETS.iter().for_each(|target| run(target, target.everyday_runs, 1)),
         Some(name) => {
             // Cargo hands names of tests to every binary.
-            let Some(target) = TARGETS.iter().find(|target| target.name == *name) else { return };
+            let Some(target) = Target::named(name) else { return };
             run(target, number(1).unwrap_or(target.everyday_runs), number(2).unwrap_or(1) as u64);
         }
     }
@@ -63,8 +60,8 @@ fn run(target: &Target, runs: usize, first: u64) {
 
 fn one(target: &Target, input: &[u8], which: &str) -> Duration {
     let start = Instant::now();
-    let result = panic::catch_unwind(|| (target.run)(input));
-    let took = start.elapsed();
+    let result = panic::catch_unwind(|| target.time(input));
+    let took = *result.as_ref().unwrap_or(&start.elapsed());
     if result.is_err() || PANICKED.load(Ordering::SeqCst) || took > LONGEST {
         let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{}-finding", target.name));
         std::fs::write(&path, input).expect("a temporary folder");
