@@ -11,7 +11,8 @@ use std::thread::{self, Thread};
 
 use sprat_ffi::{
     Event, FfiError, GenerationOptions, Input, KvFormat, Model, OpenOptions, Probe, Reply, Role, Session,
-    SessionOptions, Source, StopReason, TemplateChoice, Tool, Trim, WhenFull, probe, probe_header, saved_transcript,
+    SessionOptions, Source, StopReason, TemplateChoice, Tool, Trim, WhenFull, device, guard_mapped_files, probe,
+    probe_header, saved_transcript,
 };
 use sprat_tests::scenario;
 
@@ -185,6 +186,8 @@ fn a_saved_session_goes_on_where_it_was() {
     assert_eq!(reply.text, expected[2]);
     assert!(reply.cached_tokens > 24, "{} tokens of the cache", reply.cached_tokens);
     let other = open(source(&scenario::slow_model().path())).expect("another model");
+    assert_eq!(model.can_restore(path(&file)).ok(), Some(true));
+    assert_eq!(other.can_restore(path(&file)).ok(), Some(false));
     let refused = other.restore(path(&file), SessionOptions::default());
     assert!(matches!(refused, Err(FfiError::Unsupported { .. })));
     assert!(matches!(after.save("/no/such/folder/file".into()), Err(FfiError::CannotOpen { .. })));
@@ -222,6 +225,58 @@ fn memory_is_limited_taken_ahead_and_given_back() {
 }
 
 #[test]
+fn a_model_tells_of_its_files_and_gives_their_pages_back() {
+    let (model, file) = (model(), scenario::model().path());
+    let info = model.info().expect("open");
+    assert_eq!((info.parts, info.unused_tensors), (1, Vec::new()));
+    let mut stray = std::fs::read(&file).expect("written");
+    // A tensor that no layer asks for: the last layer's, once the metadata count one layer less.
+    let key = b"llama.block_count";
+    let at = stray.windows(key.len()).position(|name| name == key).expect("every file has it") + key.len() + 4;
+    stray[at] -= 1;
+    let path = file.with_extension("stray");
+    std::fs::write(&path, stray).expect("a temporary file");
+    let unused = open(source(&path)).expect("opens all the same").info().expect("open").unused_tensors;
+    assert!(unused.iter().any(|name| name.starts_with("blk.1.")), "{unused:?}");
+
+    let session = session(&model);
+    answer(&session, text("Hi"), greedy(2)).expect("a reply");
+    assert!(model.resident_bytes().expect("open") > 0);
+    let memory = session.memory().expect("open");
+    assert_eq!(model.allocated_bytes().expect("open"), memory.allocated);
+    model.release_pages().expect("open");
+    assert!(answer(&session, text("Hi"), greedy(2)).is_ok());
+    let device = device().expect("plain values");
+    assert!(device.threads > 0 && device.instruction_sets[0] == "scalar", "{device:?}");
+}
+
+#[test]
+fn unloading_a_model_ends_what_runs_on_it() {
+    let model = model();
+    let session = session(&model);
+    let stream = session.stream(text("Hello"), greedy(100_000)).expect("a stream");
+    assert!(!wait(stream.next_batch()).expect("events").is_empty());
+    model.unload().expect("stops it and waits");
+    assert!(!session.is_responding().expect("open") && !session.is_stopping().expect("open"));
+    assert!(matches!(model.info(), Err(FfiError::Closed)));
+    assert!(matches!(answer(&session, text("Hi"), greedy(1)), Err(FfiError::Closed)));
+}
+
+#[test]
+fn a_file_that_is_lost_and_a_panic_are_errors() {
+    let lost = scenario::model().path().with_extension("lost");
+    std::fs::copy(scenario::model().path(), &lost).expect("a temporary file");
+    guard_mapped_files().expect("the system has signals");
+    let session = session(&open(source(&lost)).expect("whole"));
+    File::options().write(true).open(&lost).and_then(|file| file.set_len(4096)).expect("ours");
+    assert!(matches!(answer(&session, text("Hi"), greedy(1)), Err(FfiError::Damaged { .. })));
+
+    let outcome = std::panic::catch_unwind(|| open(source(Path::new("sprat-ffi:panic"))).is_ok());
+    assert!(outcome.is_err(), "uniffi makes an error of it for the other languages");
+    assert!(answer(&self::session(&model()), text("Hi"), greedy(1)).is_ok());
+}
+
+#[test]
 fn options_of_models_and_sessions_reach_the_engine() {
     let file = source(&scenario::model().path());
     let named = |template| OpenOptions { template: Some(template), ..Default::default() };
@@ -239,6 +294,8 @@ fn options_of_models_and_sessions_reach_the_engine() {
     let hot = || GenerationOptions { temperature: Some(3.0), max_tokens: Some(16), ..Default::default() };
     let draw = |session: Arc<Session>| answer(&session, text("Hi"), hot()).expect("a reply").0;
     assert_eq!(draw(seeded()), draw(seeded()));
+    let forced = GenerationOptions { forced: vec![72, 73], ..greedy(2) };
+    assert_eq!(answer(&with(SessionOptions::default()), text("Hi"), forced).expect("a reply").0, "HI");
     let named = SessionOptions { instruction_set: Some("scalar".into()), ..Default::default() };
     answer(&with(named), text("Hi"), greedy(2)).expect("every machine has it");
 }

@@ -3,6 +3,7 @@
 //! Nothing is decided here. A function hands its arguments to the engine and translates what comes back; whatever an app
 //! is meant to touch is the hand-written Kotlin in `android/` and Swift in `ios/`.
 
+mod device;
 mod error;
 mod event;
 mod governor;
@@ -16,6 +17,7 @@ mod session;
 mod source;
 mod stream;
 
+pub use device::{Device, device, guard_mapped_files};
 pub use error::FfiError;
 pub use event::{Event, Partial, Reply, StopReason};
 pub use governor::{Conditions, MemoryPressure, Pace, Restraint, Thermal, pace, set_conditions};

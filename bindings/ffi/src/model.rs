@@ -27,6 +27,10 @@ pub struct ModelInfo {
     pub bytes_per_token: u64,
     /// Bytes of KV cache for each token of the context, stored as f16.
     pub kv_bytes_per_token: u64,
+    /// Files that it consists of.
+    pub parts: u32,
+    /// Names of the file's tensors that its family has no use for: a sign of a file that is not what it says.
+    pub unused_tensors: Vec<String>,
 }
 
 impl From<&sprat::Model> for ModelInfo {
@@ -40,6 +44,8 @@ impl From<&sprat::Model> for ModelInfo {
             file_bytes: model.file_bytes() as u64,
             bytes_per_token: model.bytes_per_token() as u64,
             kv_bytes_per_token: model.kv_bytes_per_position(sprat::KvFormat::default()) as u64,
+            parts: model.parts().len() as u32,
+            unused_tensors: model.unused_tensors().to_vec(),
         }
     }
 }
@@ -61,6 +67,7 @@ impl Model {
     #[uniffi::constructor]
     pub fn open(source: Source, options: OpenOptions) -> Result<Arc<Self>, FfiError> {
         logging::install();
+        provoked(&source);
         let model = sprat::Model::open_with(sprat::Source::try_from(source)?, &options.into())?;
         Ok(Arc::new(Self(RwLock::new(Some(Arc::new(model))))))
     }
@@ -81,6 +88,11 @@ impl Model {
         Ok(Session::new(sprat::Session::restore(&self.inner()?, path, options.try_into()?)?))
     }
 
+    /// Whether `restore` would take the session that was saved there: it was written with this very model.
+    pub fn can_restore(&self, path: String) -> Result<bool, FfiError> {
+        Ok(sprat::SavedSession::open(path)?.is_of(&*self.inner()?))
+    }
+
     /// Bytes of KV cache for each token of the context, stored in this format.
     pub fn kv_bytes_per_token(&self, format: KvFormat) -> Result<u64, FfiError> {
         Ok(self.inner()?.kv_bytes_per_position(format.into()) as u64)
@@ -92,9 +104,44 @@ impl Model {
         Ok(count.map_err(sprat::Error::from)? as u64)
     }
 
+    /// Bytes of the mapped file that are in memory, at most.
+    pub fn resident_bytes(&self) -> Result<u64, FfiError> {
+        Ok(self.inner()?.resident_bytes() as u64)
+    }
+
+    /// Bytes that all its sessions have allocated together.
+    pub fn allocated_bytes(&self) -> Result<u64, FfiError> {
+        Ok(self.inner()?.anonymous_bytes() as u64)
+    }
+
+    /// Asks the system to drop the file's pages from memory; they are read anew as they are needed.
+    pub fn release_pages(&self) -> Result<(), FfiError> {
+        self.inner()?.release_pages();
+        Ok(())
+    }
+
+    /// Closes it, and with it all its sessions: turns that run are stopped and waited for, no other begins.
+    pub fn unload(&self) -> Result<(), FfiError> {
+        if let Ok(model) = self.inner() {
+            model.close();
+        }
+        self.close()
+    }
+
     /// Lets go of the file; what is asked of the model after that is an error. Sessions go on.
     pub fn close(&self) -> Result<(), FfiError> {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = None;
         Ok(())
     }
 }
+
+/// In builds for tests, a file name that is not opened but panics: so that Kotlin and Swift can test what a panic becomes. Builds
+/// that are shipped have no such name.
+#[cfg(debug_assertions)]
+fn provoked(source: &Source) {
+    let told = matches!(source, Source::Path { path } if path.ends_with("sprat-ffi:panic"));
+    assert!(!told, "provoked by a test");
+}
+
+#[cfg(not(debug_assertions))]
+fn provoked(_: &Source) {}

@@ -129,6 +129,8 @@ pub struct GenerationOptions {
     pub keep_partial: bool,
     /// Whether tokens may be guessed from what was said and checked several at once; none for yes.
     pub guess: Option<bool>,
+    /// For tests and measurements: the tokens that are chosen first, whatever the model says.
+    pub forced: Vec<u32>,
 }
 
 impl From<GenerationOptions> for sprat::GenerationOptions {
@@ -150,6 +152,7 @@ impl From<GenerationOptions> for sprat::GenerationOptions {
         let own = Self::default();
         let max_tokens = options.max_tokens.map_or(own.max_tokens, |n| n as usize);
         let guess = options.guess.unwrap_or(own.guess);
-        Self { max_tokens, sampler, stop: options.stop, keep_partial: options.keep_partial, guess, ..own }
+        let GenerationOptions { stop, keep_partial, forced, .. } = options;
+        Self { max_tokens, sampler, stop, keep_partial, guess, forced }
     }
 }

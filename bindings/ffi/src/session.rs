@@ -46,6 +46,11 @@ impl Session {
         Ok(self.0.is_responding())
     }
 
+    /// Whether a turn is stopping, which takes milliseconds.
+    pub fn is_stopping(&self) -> Result<bool, FfiError> {
+        Ok(self.0.is_stopping())
+    }
+
     /// What the last turn had written, if it failed or was stopped and undone.
     pub fn partial(&self) -> Result<Option<Partial>, FfiError> {
         Ok(self.0.partial().map(Partial::from))

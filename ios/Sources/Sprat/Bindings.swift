@@ -32,7 +32,7 @@ private struct LibraryModel: ModelHandle {
         return ModelInfo(
             name: info.name, family: info.family, template: info.template, contextTokens: Int(info.contextTokens),
             fileBytes: Int64(info.fileBytes), bytesPerToken: Int64(info.bytesPerToken),
-            kvBytesPerToken: Int64(info.kvBytesPerToken))
+            kvBytesPerToken: Int64(info.kvBytesPerToken), parts: Int(info.parts), unusedTensors: info.unusedTensors)
     }
 
     func session(instructions: String?, options: SessionOptions) throws(SpratError) -> any SessionHandle {
@@ -45,12 +45,32 @@ private struct LibraryModel: ModelHandle {
         return try translated { LibrarySession(session: try model.restore(path: path, options: lowered)) }
     }
 
+    func canRestore(path: String) throws(SpratError) -> Bool {
+        try translated { try model.canRestore(path: path) }
+    }
+
     func kvBytesPerToken(_ format: KVFormat) throws(SpratError) -> Int64 {
         try translated { Int64(try model.kvBytesPerToken(format: format.lowered)) }
     }
 
     func countTokens(in text: String) throws(SpratError) -> Int {
         try translated { Int(try model.countTokens(text: text)) }
+    }
+
+    func residentBytes() throws(SpratError) -> Int64 {
+        try translated { Int64(try model.residentBytes()) }
+    }
+
+    func allocatedBytes() throws(SpratError) -> Int64 {
+        try translated { Int64(try model.allocatedBytes()) }
+    }
+
+    func releasePages() throws(SpratError) {
+        try translated { try model.releasePages() }
+    }
+
+    func unload() throws(SpratError) {
+        try translated { try model.unload() }
     }
 
     func close() {
@@ -70,10 +90,14 @@ private struct LibrarySession: SessionHandle {
         try translated { try session.setTranscript(messages: messages.map(\.lowered)) }
     }
 
-    // The next two only look, and never fail.
+    // The next three only look, and never fail.
 
     func isResponding() -> Bool {
         (try? session.isResponding()) ?? false
+    }
+
+    func isStopping() -> Bool {
+        (try? session.isStopping()) ?? false
     }
 
     func partial() -> Partial? {
@@ -161,7 +185,7 @@ private struct LibraryReply: ReplyHandle {
 }
 
 /// Runs one call of the library; whatever it throws is a ``SpratError``.
-private func translated<T>(_ call: () throws -> T) throws(SpratError) -> T {
+func translated<T>(_ call: () throws -> T) throws(SpratError) -> T {
     do {
         return try call()
     } catch {

@@ -75,12 +75,14 @@ extension GenerationOptions {
         for (token, bias) in logitBias {
             biases.append(LogitBias(token: try unsigned("logitBias", token) ?? 0, bias: bias))
         }
+        var tokens: [UInt32] = []
+        for token in forced { tokens.append(try unsigned("forced", token) ?? 0) }
         return SpratBindings.GenerationOptions(
             maxTokens: try unsigned("maximumResponseTokens", maximumResponseTokens), temperature: temperature,
             topK: try unsigned("topK", topK), topP: topP, minP: minP, typicalP: typicalP,
             repetitionPenalty: repetitionPenalty, frequencyPenalty: frequencyPenalty, presencePenalty: presencePenalty,
             penaltyWindow: try unsigned("penaltyWindow", penaltyWindow), logitBias: biases, seed: seed, stop: stop,
-            keepPartial: keepPartial, guess: guess)
+            keepPartial: keepPartial, guess: guess, forced: tokens)
     }
 }
 

@@ -21,7 +21,7 @@ private let fakeContextTokens = 4096
 final class Script: ModelHandle, @unchecked Sendable {
     static let about = ModelInfo(
         name: "fake", family: "fake", template: "none", contextTokens: fakeContextTokens, fileBytes: 0, bytesPerToken: 0,
-        kvBytesPerToken: 0)
+        kvBytesPerToken: 0, parts: 1, unusedTensors: [])
 
     let pause: Duration
     let failure: SpratError?
@@ -30,6 +30,7 @@ final class Script: ModelHandle, @unchecked Sendable {
     // Under the lock.
     private var turn = 0
     private var saved: [String: [Message]] = [:] // sessions are saved in memory alone
+    private var sessions: [ScriptedSession] = []
 
     init(replies: [String], pause: Duration, failure: SpratError?) {
         self.replies = replies
@@ -40,12 +41,30 @@ final class Script: ModelHandle, @unchecked Sendable {
     func info() -> ModelInfo { Self.about }
 
     func session(instructions: String?, options: SessionOptions) -> any SessionHandle {
-        ScriptedSession(script: self, messages: systemMessage(instructions))
+        begun(ScriptedSession(script: self, messages: systemMessage(instructions)))
     }
 
     func restore(path: String, options: SessionOptions) throws(SpratError) -> any SessionHandle {
         guard let messages = lock.withLock({ saved[path] }) else { throw .cannotOpen("nothing was saved to \(path)") }
-        return ScriptedSession(script: self, messages: messages)
+        return begun(ScriptedSession(script: self, messages: messages))
+    }
+
+    /// Keeps a session for ``unload()``.
+    fileprivate func begun(_ session: ScriptedSession) -> ScriptedSession {
+        lock.withLock { sessions.append(session) }
+        return session
+    }
+
+    func canRestore(path: String) -> Bool { lock.withLock { saved[path] != nil } }
+
+    func residentBytes() -> Int64 { 0 }
+
+    func allocatedBytes() -> Int64 { 0 }
+
+    func releasePages() {}
+
+    func unload() {
+        for session in lock.withLock({ sessions }) { session.close() }
     }
 
     func save(_ messages: [Message], path: String) {
@@ -87,6 +106,8 @@ private final class ScriptedSession: SessionHandle, @unchecked Sendable {
     }
 
     func isResponding() -> Bool { lock.withLock { running != nil } }
+
+    func isStopping() -> Bool { false }
 
     func partial() -> Partial? { lock.withLock { lastPartial } }
 
@@ -141,7 +162,7 @@ private final class ScriptedSession: SessionHandle, @unchecked Sendable {
     }
 
     func fork() throws(SpratError) -> any SessionHandle {
-        try idle { () throws(SpratError) in ScriptedSession(script: script, messages: messages) }
+        try idle { () throws(SpratError) in script.begun(ScriptedSession(script: script, messages: messages)) }
     }
 
     func countTokens(in input: Input) throws(SpratError) -> Int {

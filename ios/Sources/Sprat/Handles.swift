@@ -3,8 +3,14 @@ protocol ModelHandle: Sendable {
     func info() throws(SpratError) -> ModelInfo
     func session(instructions: String?, options: SessionOptions) throws(SpratError) -> any SessionHandle
     func restore(path: String, options: SessionOptions) throws(SpratError) -> any SessionHandle
+    func canRestore(path: String) throws(SpratError) -> Bool
     func kvBytesPerToken(_ format: KVFormat) throws(SpratError) -> Int64
     func countTokens(in text: String) throws(SpratError) -> Int
+    func residentBytes() throws(SpratError) -> Int64
+    func allocatedBytes() throws(SpratError) -> Int64
+    func releasePages() throws(SpratError)
+    /// Stops and closes all sessions too; waits for it.
+    func unload() throws(SpratError)
     func close()
 }
 
@@ -13,6 +19,7 @@ protocol SessionHandle: Sendable {
     func transcript() throws(SpratError) -> [Message]
     func setTranscript(_ messages: [Message]) throws(SpratError)
     func isResponding() -> Bool
+    func isStopping() -> Bool
     func partial() -> Partial?
     func tokensUsed() throws(SpratError) -> Int
     func contextLimit() throws(SpratError) -> Int

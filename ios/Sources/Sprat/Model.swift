@@ -51,6 +51,15 @@ public final class Model: Sendable {
         try await onWaitingThread { () throws(SpratError) in try probeHeader(header, fileBytes) }
     }
 
+    /// Whether ``Session/restore(from:model:options:)`` would take the session that was saved at `url`: it was saved with this
+    /// very model.
+    ///
+    /// - Throws: ``SpratError/cannotOpen(_:)`` or ``SpratError/damaged(_:)`` where there is no such session.
+    public func canRestore(from url: URL) async throws -> Bool {
+        let handle = self.handle
+        return try await onWaitingThread { () throws(SpratError) in try handle.canRestore(path: url.path) }
+    }
+
     /// Bytes of KV cache that each token of a conversation takes, stored in this format.
     public func kvBytesPerToken(_ format: KVFormat) throws(SpratError) -> Int64 {
         try handle.kvBytesPerToken(format)
@@ -59,6 +68,28 @@ public final class Model: Sendable {
     /// How many tokens `text` is by itself; for a whole conversation see ``Session/countTokens(in:)``.
     public func countTokens(in text: String) throws(SpratError) -> Int {
         try handle.countTokens(in: text)
+    }
+
+    /// Bytes of the mapped file that are in memory, at most: the system takes them back when it needs them.
+    public var residentBytes: Int64 {
+        get throws(SpratError) { try handle.residentBytes() }
+    }
+
+    /// Bytes that all sessions of this model have allocated together: what counts against the app.
+    public var allocatedBytes: Int64 {
+        get throws(SpratError) { try handle.allocatedBytes() }
+    }
+
+    /// Asks the system to drop the file's pages from memory now. They are read anew as they are needed.
+    public func releasePages() throws(SpratError) {
+        try handle.releasePages()
+    }
+
+    /// Closes this model and all its sessions: turns that run are stopped, and it returns when they have ended. Anything asked
+    /// of them afterwards throws ``SpratError/closed``.
+    public func unload() async throws {
+        let handle = self.handle
+        try await onWaitingThread { try handle.unload() }
     }
 
     /// Lets go of the file. Sessions that are open go on and keep what they need; anything else asked of this model
@@ -84,6 +115,10 @@ public struct ModelInfo: Sendable, Equatable {
     public let bytesPerToken: Int64
     /// Bytes of KV cache that each token of a conversation takes, stored as ``KVFormat/f16``.
     public let kvBytesPerToken: Int64
+    /// Files that it consists of.
+    public let parts: Int
+    /// Names of the file's tensors that its family has no use for: a sign of a file that is not what it says.
+    public let unusedTensors: [String]
 }
 
 /// Runs something that blocks for a while where blocking is harmless: not on Swift's few cooperative threads.

@@ -88,6 +88,8 @@ public struct GenerationOptions: Sendable, Equatable {
     /// Whether tokens may be guessed from what was said and checked several at once, which is sooner where a reply repeats
     /// something; nil for yes. The text does not depend on it.
     public var guess: Bool?
+    /// For tests and measurements: the tokens that are chosen first, whatever the model says.
+    public var forced: [Int] = []
 
     /// The commonest choices; the others are set on the value.
     public init(

@@ -54,6 +54,9 @@ public final class Session: Sendable {
     /// Whether a turn runs.
     public var isResponding: Bool { handle.isResponding() }
 
+    /// Whether a turn is stopping, which takes milliseconds.
+    public var isStopping: Bool { handle.isStopping() }
+
     /// What the last turn had written, if it failed or was stopped and undone.
     public var partial: Partial? { handle.partial() }
 
@@ -132,8 +135,12 @@ public final class Session: Sendable {
     ///
     /// - Throws: ``SpratError/busy``; ``SpratError/cannotOpen(_:)`` if it cannot be written, a full disk included.
     public func save(to url: URL) async throws {
-        let handle = self.handle
-        try await onWaitingThread { try handle.save(path: url.path) }
+        try await onWaitingThread { try self.saveNow(to: url) }
+    }
+
+    /// The same, waiting for it.
+    func saveNow(to url: URL) throws(SpratError) {
+        try handle.save(path: url.path)
     }
 
     /// Gives memory back, as when the system is short of it. Nothing is lost but time.

@@ -67,6 +67,12 @@ final class ConversationTests: XCTestCase {
         let drawn = try await session.respond(to: prompt, options: drawing).text
         let again = try await session.respond(to: .regenerate, options: drawing).text
         XCTAssertEqual(drawn, again)
+        try session.undo()
+
+        var forced = GenerationOptions(maximumResponseTokens: 2)
+        forced.forced = Array("HI".utf8).map(Int.init)
+        let hi = try await session.respond(to: prompt, options: forced).text
+        XCTAssertEqual(hi, "HI")
     }
 
     func testASessionAndItsModelTellAboutThemselves() async throws {

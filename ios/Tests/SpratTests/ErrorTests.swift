@@ -1,3 +1,4 @@
+import Foundation
 import Sprat
 import XCTest
 
@@ -81,6 +82,34 @@ final class ErrorTests: XCTestCase {
         // It keeps what it needs of the model.
         let reply = try await open.respond(to: "Hello", options: Scenario.greedy)
         XCTAssertEqual(reply.generatedTokens, 24)
+    }
+
+    func testAPanicInTheLibraryIsAnErrorAndEverythingGoesOn() async throws {
+        for _ in 0..<3 {
+            await assertThrows({ if case .internal = $0 { true } else { false } }) {
+                // Libraries for tests panic at this path; shipped ones have it not.
+                _ = try await Model.open(path: "sprat-ffi:panic")
+            }
+        }
+        let session = try Session(model: try await Model.open(Scenario.model), instructions: Scenario.instructions)
+        let text = try await session.respond(to: Scenario.prompts[0], options: Scenario.greedy).text
+        XCTAssertEqual(text, try Scenario.replies()[0])
+    }
+
+    func testAFileThatIsCutOffWhileItIsOpenSaysSo() async throws {
+        try SpratLibrary.guardMappedFiles()
+        let copy = try Scenario.temporary(try Data(contentsOf: Scenario.model))
+        let options = SessionOptions(contextTokens: 200_000)
+        let session = try Session(model: try await Model.open(copy), options: options)
+        let damaged = { (error: SpratError) in if case .damaged = error { true } else { false } }
+        await assertThrows(damaged) {
+            for try await _ in session.streamResponse(to: "Hello", options: Scenario.endless) {
+                let file = try FileHandle(forWritingTo: copy)
+                try file.truncate(atOffset: 4096)
+                try file.close()
+            }
+        }
+        await assertThrows(damaged) { _ = try await session.respond(to: "Hello") }
     }
 
     func testErrorsDescribeThemselves() {

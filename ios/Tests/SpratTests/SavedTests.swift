@@ -30,6 +30,8 @@ final class SavedTests: XCTestCase {
 
     func testAFileThatIsNoSessionOfThisModelSaysSo() async throws {
         let (slow, model) = (try await Model.open(Scenario.slow), try await Model.open(Scenario.model))
+        let (foreign, own) = (try await slow.canRestore(from: Scenario.saved), try await model.canRestore(from: Scenario.saved))
+        XCTAssert(own && !foreign)
         await assertThrows({ if case .unsupported = $0 { true } else { false } }) {
             _ = try await Session.restore(from: Scenario.saved, model: slow)
         }

@@ -2,6 +2,7 @@ package dev.sprat
 
 import dev.sprat.ffi.FfiException
 import dev.sprat.ffi.InternalException
+import java.nio.charset.CharacterCodingException
 import java.util.concurrent.atomic.AtomicBoolean
 
 /** Maps what is at [source]. */
@@ -32,10 +33,26 @@ private class LibraryModel(private val model: dev.sprat.ffi.Model) : ModelHandle
     override fun restore(path: String, options: SessionOptions): SessionHandle =
         translated { LibrarySession(model.restore(path, options.lowered())) }
 
+    override fun canRestore(path: String): Boolean = translated { model.canRestore(path) }
+
     override fun kvBytesPerToken(format: KvFormat): Long =
         translated { model.kvBytesPerToken(format.lowered()) }.toLong()
 
     override fun countTokens(text: String): Int = translated { model.countTokens(text).toInt() }
+
+    override val residentBytes: Long
+        get() = translated { model.residentBytes() }.toLong()
+
+    override val allocatedBytes: Long
+        get() = translated { model.allocatedBytes() }.toLong()
+
+    override fun releasePages() = translated { model.releasePages() }
+
+    override fun unload() {
+        if (!closed.compareAndSet(false, true)) return
+        translated { model.unload() }
+        model.destroy()
+    }
 
     override fun close() {
         if (closed.compareAndSet(false, true)) model.destroy()
@@ -51,6 +68,9 @@ private class LibrarySession(private val session: dev.sprat.ffi.Session) : Sessi
 
     override val isResponding: Boolean
         get() = translated { session.isResponding() }
+
+    override val isStopping: Boolean
+        get() = translated { session.isStopping() }
 
     override val partial: Partial?
         get() = translated { session.partial() }?.run { Partial(text, thinking) }
@@ -111,6 +131,8 @@ internal inline fun <T> translated(call: () -> T): T = try {
     throw failure.translated()
 } catch (failure: InternalException) {
     throw SpratException.Internal(failure.message ?: "internal fault", failure)
+} catch (failure: CharacterCodingException) {
+    throw SpratException.InvalidArgument("a text has half of a surrogate pair", failure)
 } catch (failure: LinkageError) {
     throw SpratException.Unsupported("there is no library for this device's processor", failure)
 } catch (failure: kotlin.coroutines.cancellation.CancellationException) {

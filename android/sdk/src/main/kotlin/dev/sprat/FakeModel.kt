@@ -1,6 +1,7 @@
 package dev.sprat
 
 import java.util.concurrent.ConcurrentHashMap
+import java.util.concurrent.CopyOnWriteArrayList
 import java.util.concurrent.atomic.AtomicInteger
 import kotlin.time.Duration
 import kotlinx.coroutines.delay
@@ -30,11 +31,23 @@ private class Script(val replies: List<String>, val pause: Duration, val failure
     override fun restore(path: String, options: SessionOptions): SessionHandle =
         ScriptedSession(this, saved[path] ?: throw SpratException.CannotOpen("nothing was saved to $path", null))
 
+    override fun canRestore(path: String): Boolean = saved.containsKey(path)
+
+    override val residentBytes: Long = 0
+    override val allocatedBytes: Long = 0
+
+    override fun releasePages() = Unit
+
     override fun kvBytesPerToken(format: KvFormat): Long = 0
 
     override fun countTokens(text: String): Int = words(text).size
 
+    override fun unload() = sessions.forEach { it.close() }
+
     override fun close() = Unit
+
+    /** All that there are, for [unload]. */
+    val sessions = CopyOnWriteArrayList<ScriptedSession>()
 
     /** Sessions are saved in memory alone. */
     val saved = ConcurrentHashMap<String, List<Message>>()
@@ -46,6 +59,10 @@ private class ScriptedSession(private val script: Script, private var messages: 
     private var closed = false
     private var running: ScriptedReply? = null
 
+    init {
+        script.sessions += this
+    }
+
     override var transcript: List<Message>
         @Synchronized get() = open { messages }
 
@@ -53,6 +70,8 @@ private class ScriptedSession(private val script: Script, private var messages: 
 
     override val isResponding: Boolean
         @Synchronized get() = running != null
+
+    override val isStopping: Boolean = false
 
     override var partial: Partial? = null
         private set

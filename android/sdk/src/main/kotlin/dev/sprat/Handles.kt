@@ -8,9 +8,22 @@ internal interface ModelHandle : AutoCloseable {
 
     fun restore(path: String, options: SessionOptions): SessionHandle
 
+    fun canRestore(path: String): Boolean
+
     fun kvBytesPerToken(format: KvFormat): Long
 
     fun countTokens(text: String): Int
+
+    /** Bytes of the file that are in memory, at most. */
+    val residentBytes: Long
+
+    /** Bytes that all sessions have allocated together. */
+    val allocatedBytes: Long
+
+    fun releasePages()
+
+    /** Stops and closes all sessions too; waits for it. */
+    fun unload()
 
     override fun close()
 }
@@ -19,6 +32,7 @@ internal interface ModelHandle : AutoCloseable {
 internal interface SessionHandle : AutoCloseable {
     var transcript: List<Message>
     val isResponding: Boolean
+    val isStopping: Boolean
     val partial: Partial?
     val tokensUsed: Int
     val contextLimit: Int

@@ -39,11 +39,34 @@ public class Model internal constructor(private val handle: ModelHandle) : AutoC
     /** The same from a [file]. */
     public suspend fun restore(file: File, options: SessionOptions = SessionOptions()): Session = restore(file.path, options)
 
+    /**
+     * Whether [restore] would take the session at [path]: it was saved with this very model. Throws as [restore] does where
+     * the file cannot be read.
+     */
+    public suspend fun canRestore(path: String): Boolean = withContext(Dispatchers.IO) { handle.canRestore(path) }
+
     /** Bytes of KV cache that each token of a conversation takes, stored in this [format]. */
     public fun kvBytesPerToken(format: KvFormat): Long = handle.kvBytesPerToken(format)
 
     /** How many tokens [text] is by itself; for a whole conversation see [Session.countTokens]. */
     public fun countTokens(text: String): Int = handle.countTokens(text)
+
+    /** Bytes of the mapped file that are in memory, at most: the system takes them back when it needs them. */
+    public val residentBytes: Long
+        get() = handle.residentBytes
+
+    /** Bytes that all sessions of this model have allocated together: what counts against the app. */
+    public val allocatedBytes: Long
+        get() = handle.allocatedBytes
+
+    /** Asks the system to drop the file's pages from memory now. They are read anew as they are needed. */
+    public fun releasePages(): Unit = handle.releasePages()
+
+    /**
+     * Closes this model and all its sessions: turns that run are stopped, and it returns when they have ended. Anything asked
+     * of them afterwards throws [SpratException.Closed].
+     */
+    public suspend fun unload(): Unit = withContext(Dispatchers.IO) { handle.unload() }
 
     /**
      * Lets go of the file. Sessions that are open go on and keep what they need; anything else asked of this model
@@ -106,6 +129,10 @@ public class ModelInfo(
     public val bytesPerToken: Long,
     /** Bytes of KV cache that each token of a conversation takes, stored as [KvFormat.F16]. */
     public val kvBytesPerToken: Long,
+    /** Files that it consists of. */
+    public val parts: Int = 1,
+    /** Names of the file's tensors that its family has no use for: a sign of a file that is not what it says. */
+    public val unusedTensors: List<String> = emptyList(),
 ) {
     override fun toString(): String = "ModelInfo(name=$name, family=$family, contextTokens=$contextTokens)"
 }

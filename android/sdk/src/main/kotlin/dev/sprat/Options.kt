@@ -159,6 +159,9 @@ public class GenerationOptions(build: Builder.() -> Unit = {}) {
      */
     public val guess: Boolean? = chosen.guess
 
+    /** For tests and measurements: the tokens that are chosen first, whatever the model says. */
+    public val forced: List<Int> = chosen.forced.toList()
+
     /** Sets what [GenerationOptions] holds. */
     public class Builder internal constructor() {
         /** See [GenerationOptions.maxTokens]. */
@@ -205,5 +208,8 @@ public class GenerationOptions(build: Builder.() -> Unit = {}) {
 
         /** See [GenerationOptions.guess]. */
         public var guess: Boolean? = null
+
+        /** See [GenerationOptions.forced]. */
+        public var forced: List<Int> = emptyList()
     }
 }

@@ -76,7 +76,11 @@ internal fun dev.sprat.ffi.ModelInfo.lifted(): ModelInfo = ModelInfo(
     fileBytes = fileBytes.toLong(),
     bytesPerToken = bytesPerToken.toLong(),
     kvBytesPerToken = kvBytesPerToken.toLong(),
+    parts = parts.toInt(),
+    unusedTensors = unusedTensors,
 )
+
+internal fun dev.sprat.ffi.Device.lifted(): Device = Device(instructionSets, threads.toInt())
 
 internal fun dev.sprat.ffi.Probe.lifted(): Probe = Probe(
     name = name,
@@ -183,6 +187,7 @@ internal fun GenerationOptions.lowered(): dev.sprat.ffi.GenerationOptions = dev.
     stop = stop,
     keepPartial = keepPartial,
     guess = guess,
+    forced = forced.map { unsigned("forced", it) },
 )
 
 /** The library's numbers have no sign; a negative one is refused here, where its name is known. */

@@ -30,6 +30,10 @@ public class Session internal constructor(private val handle: SessionHandle) : A
     public val isResponding: Boolean
         get() = handle.isResponding
 
+    /** Whether a turn is stopping, which takes milliseconds. */
+    public val isStopping: Boolean
+        get() = handle.isStopping
+
     /** What the last turn had written, if it failed or was stopped and undone. */
     public val partial: Partial?
         get() = handle.partial

@@ -76,6 +76,10 @@ class ConversationTest {
                     session.respond(prompt) { seed = 7; temperature = 2f; maxTokens = 16 }.text.also { session.undo() }
                 }
                 assertEquals(drawn[0], drawn[1])
+
+                val forced = session.respond(prompt) { maxTokens = 2; forced = listOf('H'.code, 'I'.code) }
+                assertEquals("HI", forced.text)
+                session.undo()
                 assertNull(session.undo())
             }
         }

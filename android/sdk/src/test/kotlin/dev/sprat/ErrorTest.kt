@@ -1,6 +1,7 @@
 package dev.sprat
 
 import dev.sprat.ffi.FfiException
+import java.io.RandomAccessFile
 import kotlin.reflect.KClass
 import kotlin.test.Test
 import kotlin.test.assertEquals
@@ -98,6 +99,44 @@ class ErrorTest {
         // It keeps what it needs of the model.
         assertEquals(24, open.respond("Hello", Scenario.greedy).generatedTokens)
         open.close()
+    }
+
+    @Test
+    fun `half of a surrogate pair is an argument that is out of range`() = runBlocking<Unit> {
+        Model.open(Scenario.model).use { model ->
+            assertFailsWith<SpratException.InvalidArgument> { model.countTokens("a fish: \uD83D") }
+            model.session().use { session ->
+                assertFailsWith<SpratException.InvalidArgument> { session.respond("\uDC1F") }
+                assertFailsWith<SpratException.InvalidArgument> { session.setInstructions("\uD83D") }
+                assertTrue(session.transcript.isEmpty() && !session.isResponding)
+                session.respond("Hello \uD83D\uDC1F", Scenario.greedy)
+            }
+        }
+    }
+
+    @Test
+    fun `a panic in the library is an error, and everything goes on`() = runBlocking<Unit> {
+        Model.open(Scenario.model).use { model ->
+            // Libraries for tests panic at this path; shipped ones have it not.
+            repeat(3) { assertFailsWith<SpratException.Internal> { Model.open("sprat-ffi:panic") } }
+            model.session { instructions = Scenario.INSTRUCTIONS }.use {
+                assertEquals(Scenario.replies[0], it.respond(Scenario.prompts[0], Scenario.greedy).text)
+            }
+        }
+    }
+
+    @Test
+    fun `a file that is cut off while it is open says so`() = runBlocking<Unit> {
+        SpratLibrary.guardMappedFiles()
+        val copy = Scenario.model.copyTo(Scenario.temporary(), overwrite = true)
+        Model.open(copy).use { model ->
+            model.session { contextTokens = 200_000 }.use { session ->
+                assertFailsWith<SpratException.Damaged> {
+                    session.stream("Hello", Scenario.endless).collect { RandomAccessFile(copy, "rw").use { it.setLength(4096) } }
+                }
+                assertFailsWith<SpratException.Damaged> { session.respond("Hello") }
+            }
+        }
     }
 
     @Test

@@ -4,6 +4,7 @@ import java.io.File
 import kotlin.test.Test
 import kotlin.test.assertEquals
 import kotlin.test.assertFailsWith
+import kotlin.test.assertFalse
 import kotlin.test.assertTrue
 import kotlinx.coroutines.flow.take
 import kotlinx.coroutines.runBlocking
@@ -34,9 +35,12 @@ class SavedTest {
     @Test
     fun `a file that is no session of this model says so`() = runBlocking<Unit> {
         Model.open(Scenario.slow).use { other ->
+            assertFalse(other.canRestore(Scenario.saved.path))
             assertFailsWith<SpratException.Unsupported> { other.restore(Scenario.saved) }
         }
         Model.open(Scenario.model).use { model ->
+            assertTrue(model.canRestore(Scenario.saved.path))
+            assertFailsWith<SpratException.CannotOpen> { model.canRestore("/no/such/file") }
             assertFailsWith<SpratException.CannotOpen> { model.restore("/no/such/file") }
             val cut = Scenario.temporary().apply { writeBytes(Scenario.saved.readBytes().dropLast(1).toByteArray()) }
             assertFailsWith<SpratException.Damaged> { model.restore(cut) }

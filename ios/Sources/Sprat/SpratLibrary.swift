@@ -11,6 +11,20 @@ public enum SpratLibrary {
         (try? SpratBindings.version()) ?? ""
     }
 
+    /// What the engine found out about the device.
+    public static var device: Device {
+        // It cannot fail: they are plain values.
+        (try? SpratBindings.device()).map { Device(instructionSets: $0.instructionSets, threads: Int($0.threads)) }
+            ?? Device(instructionSets: [], threads: 0)
+    }
+
+    /// From now on a model file that is shortened, or whose storage goes away, in the middle of a pass throws
+    /// ``SpratError/damaged(_:)`` instead of ending the app. It installs a handler of SIGBUS, for good; what is not about a
+    /// model's file goes to the handler before it, so install a crash reporter first.
+    public static func guardMappedFiles() throws(SpratError) {
+        try translated { try SpratBindings.guardMappedFiles() }
+    }
+
     /// How much it logs, to the unified log on Apple platforms and to standard error elsewhere; never text of a prompt or a
     /// reply.
     public static func setLogLevel(_ level: LogLevel) {
@@ -20,6 +34,14 @@ public enum SpratLibrary {
         // It cannot fail: it stores a number.
         try? SpratBindings.setLogLevel(level: level.lowered)
     }
+}
+
+/// What the engine found out about the device: for a support screen.
+public struct Device: Sendable, Equatable {
+    /// Names of the instruction sets that there are kernels for, slowest first; the last is what is used.
+    public let instructionSets: [String]
+    /// Worker threads, where a session names none.
+    public let threads: Int
 }
 
 /// How much is logged.
