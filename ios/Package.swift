@@ -8,15 +8,20 @@ import PackageDescription
 let native = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appendingPathComponent("native").path
 let engine: Target = .systemLibrary(name: "SpratFFI", path: "Sources/SpratFFI")
 let link: [LinkerSetting] = [.unsafeFlags(["-L", native, "-Xlinker", "-rpath", "-Xlinker", native])]
-// README.md's program.
-let readme: [Target] = [.executableTarget(name: "Readme", dependencies: ["Sprat"])]
+// What the sample app does behind its screen. Swift 6.0's library for Observation names a function that is nowhere.
+let lenient: [LinkerSetting] = [.unsafeFlags(["-Xlinker", "--unresolved-symbols=ignore-in-shared-libs"])]
+let tested: [Target] = [
+    .target(name: "SampleLogic", dependencies: ["Sprat"], path: "Sample.swiftpm/Logic"),
+    .testTarget(
+        name: "SampleTests", dependencies: ["SampleLogic"], path: "Sample.swiftpm/Tests", linkerSettings: lenient),
+]
 // Only Apple's stores read the privacy manifest.
 let excluded = ["PrivacyInfo.xcprivacy"]
 let resources: [Resource] = []
 #else
 let engine: Target = .binaryTarget(name: "SpratFFI", path: "SpratFFI.xcframework")
 let link: [LinkerSetting] = []
-let readme: [Target] = []
+let tested: [Target] = []
 let excluded: [String] = []
 let resources: [Resource] = [.copy("PrivacyInfo.xcprivacy")]
 #endif
@@ -30,6 +35,6 @@ let package = Package(
         .target(name: "SpratBindings", dependencies: ["SpratFFI"], linkerSettings: link),
         .target(name: "Sprat", dependencies: ["SpratBindings"], exclude: excluded, resources: resources),
         .testTarget(name: "SpratTests", dependencies: ["Sprat"]),
-    ] + readme,
+    ] + tested,
     swiftLanguageModes: [.v6]
 )

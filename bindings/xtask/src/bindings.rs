@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
+use crate::package::files;
 use crate::parts::Context;
 use crate::process::Program;
 
@@ -40,19 +41,29 @@ pub fn prepare(context: &Context) -> Result<Prepared> {
     Ok(prepared)
 }
 
-/// README.md's program in `language`, written to `path`: what users copy is what is compiled and run.
-pub fn readme(context: &Context, language: &str, path: &Path) -> Result<()> {
-    let source = context.root.join("README.md");
+/// A block of code on a page for users: the page, the language that the block is marked with, and its place among those.
+pub struct Block(pub &'static str, pub &'static str, pub usize);
+
+/// README.md's programs.
+pub const KOTLIN: Block = Block("README.md", "kotlin", 0);
+pub const SWIFT: Block = Block("README.md", "swift", 0);
+
+/// Writes a block to `path` with `changes` made: what users copy is what is compiled and run.
+pub fn shown(context: &Context, block: &Block, changes: &[(&str, &str)], path: &Path) -> Result<()> {
+    let source = context.root.join(block.0);
     let text = fs::read_to_string(&source).map_err(|error| Error::File { path: source, source: error })?;
-    let program = fenced(&text, language)
-        .ok_or_else(|| Error::Missing { what: format!("a program in {language}"), install: "README.md".into() })?;
-    write_changed(program.as_bytes(), path)
+    let missing = |what: String| Error::Fault(format!("{} has no {what}", block.0));
+    let found = fenced(&text, block.1, block.2).ok_or_else(|| missing(format!("block {} of {}", block.2, block.1)))?;
+    let mut code = found.to_owned();
+    for (from, to) in changes {
+        code = code.split_once(from).map(|(a, b)| [a, to, b].concat()).ok_or_else(|| missing((*from).into()))?;
+    }
+    write_changed(code.as_bytes(), path)
 }
 
-/// What stands in the first block of code that is marked as `language`.
-fn fenced<'a>(text: &'a str, language: &str) -> Option<&'a str> {
-    let (_, rest) = text.split_once(&format!("\n```{language}\n"))?;
-    rest.split_once("```\n").map(|(program, _)| program)
+fn fenced<'a>(text: &'a str, language: &str, place: usize) -> Option<&'a str> {
+    let rest = text.split(&format!("\n```{language}\n")).nth(place + 1)?;
+    rest.split_once("```\n").map(|(code, _)| code)
 }
 
 impl Prepared {
@@ -78,6 +89,17 @@ pub fn mirror(from: &Path, to: &Path) -> Result<()> {
     write_changed(&fs::read(from).map_err(failed(from))?, to)
 }
 
+/// The same, and files that only `to` has are removed.
+pub fn reflect(from: &Path, to: &Path) -> Result<()> {
+    mirror(from, to)?;
+    for stray in files(to) {
+        if stray.strip_prefix(to).is_ok_and(|name| !from.join(name).exists()) {
+            fs::remove_file(&stray).map_err(|source| Error::File { path: stray, source })?;
+        }
+    }
+    Ok(())
+}
+
 fn write_changed(bytes: &[u8], path: &Path) -> Result<()> {
     if fs::read(path).is_ok_and(|old| old == bytes) {
         return Ok(());
@@ -94,9 +116,10 @@ mod tests {
 
     #[test]
     fn the_block_of_a_language_is_found() {
-        let text = "a\n```sh\nx\n```\n```swift\nlet a = 1\n```\nb";
-        assert_eq!(fenced(text, "swift"), Some("let a = 1\n"));
-        assert_eq!(fenced(text, "kotlin"), None);
+        let text = "a\n```sh\nx\n```\n```swift\nlet a = 1\n```\nb\n```swift\nlet b\n```\n";
+        assert_eq!(fenced(text, "swift", 0), Some("let a = 1\n"));
+        assert_eq!(fenced(text, "swift", 1), Some("let b\n"));
+        assert_eq!((fenced(text, "swift", 2), fenced(text, "kotlin", 0)), (None, None));
     }
 
     #[test]
@@ -118,6 +141,9 @@ mod tests {
         mirror(&from, &to).expect("copies again");
         assert_eq!(time("a"), before);
         assert_eq!(fs::read_to_string(to.join("deep/b")).expect("copied"), "three");
+        fs::write(to.join("deep/c"), "stray").expect("a temporary file");
+        reflect(&from, &to).expect("copies and removes");
+        assert!(!to.join("deep/c").exists() && to.join("deep/b").exists());
         fs::remove_dir_all(root).expect("ours");
     }
 }

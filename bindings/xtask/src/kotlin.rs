@@ -1,11 +1,11 @@
 //! The Kotlin side: compiled strictly and tested on this machine's JVM, compiled for Android, and compiled against from outside.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::bindings::{mirror, prepare, readme};
-use crate::error::{Error, Result};
+use crate::bindings::{Block, KOTLIN, mirror, prepare, shown};
+use crate::error::Result;
+use crate::package::clear;
 use crate::parts::Context;
 use crate::process::Program;
 
@@ -13,6 +13,9 @@ use crate::process::Program;
 const POM: &str = "android/pom.xml";
 /// A project that has nothing of the workspace but the package.
 const CONSUMER: &str = "android/consumer/pom.xml";
+
+/// How a model is fetched.
+const DOWNLOAD: Block = Block("docs/shipping.md", "kotlin", 2);
 
 /// Whether this process has compiled everything already.
 static BUILT: AtomicBool = AtomicBool::new(false);
@@ -25,6 +28,8 @@ pub struct Classes {
     pub generated: PathBuf,
     /// JNA for Android.
     pub jna: PathBuf,
+    /// Pages about the API, where they were asked for.
+    pub pages: Option<PathBuf>,
 }
 
 /// Compiles and tests all of it.
@@ -35,17 +40,26 @@ pub fn run(context: &Context) -> Result<()> {
     Ok(())
 }
 
-/// Compiles what goes into an Android package, unless [`run`] has.
-pub fn classes(context: &Context) -> Result<Classes> {
-    if !BUILT.load(Ordering::Relaxed) {
+/// Compiles what goes into an Android package, unless [`run`] has; with pages about it, which take half a minute.
+pub fn classes(context: &Context, with_pages: bool) -> Result<Classes> {
+    let built = BUILT.load(Ordering::Relaxed);
+    if !built {
         prepare_maven(context)?;
+    }
+    if !built && !with_pages {
         maven(context, POM).args(["-pl", "bindings,platform", "package"]).run(context)?;
     }
     let build = folder(context);
+    let pages = build.join("platform/dokka");
+    clear(&pages)?;
+    if with_pages {
+        maven(context, POM).args(["-pl", "bindings,platform", "-Ppages", "package"]).run(context)?;
+    }
     Ok(Classes {
         folders: vec![build.join("bindings/classes"), build.join("platform/classes")],
         generated: build.join("generated"),
         jna: build.join("platform/jna.aar"),
+        pages: with_pages.then_some(pages),
     })
 }
 
@@ -59,15 +73,14 @@ fn prepare_maven(context: &Context) -> Result<()> {
     let prepared = prepare(context)?;
     let folder = folder(context);
     mirror(&prepared.generated.join("kotlin"), &folder.join("generated"))?;
-    readme(context, "kotlin", &folder.join("readme/Readme.kt"))?;
+    shown(context, &KOTLIN, &[], &folder.join("readme/Readme.kt"))?;
+    shown(context, &DOWNLOAD, &[], &folder.join("readme/Download.kt"))?;
     // JNA looks in a jar for a folder named after the system and the processor.
     let native = format!("native/{}-{}", jna_name(std::env::consts::OS), jna_name(std::env::consts::ARCH));
     prepared.library_into(&folder.join(native))?;
     // A class whose source is gone would stay, and stand in the public API.
     for classes in ["sdk/classes", "platform/classes"].map(|name| folder.join(name)) {
-        if classes.exists() {
-            fs::remove_dir_all(&classes).map_err(|source| Error::File { path: classes, source })?;
-        }
+        clear(&classes)?;
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::bindings::mirror;
+use crate::bindings::reflect;
 use crate::error::{Error, Result};
 
 /// What a check says: a figure, or what is wrong.
@@ -23,6 +23,7 @@ pub struct Check {
 /// Runs all checks on the package in `root`, then each on a copy with its fault, and prints the table.
 pub fn judge(root: &Path, checks: &[&Check]) -> Result<()> {
     let mut faults = 0;
+    clear(&copy(root))?;
     for check in checks {
         let verdict = (check.run)(root);
         let spoilt = spoilt(root, check)?;
@@ -33,18 +34,20 @@ pub fn judge(root: &Path, checks: &[&Check]) -> Result<()> {
             (Err(fault), _) => println!("FAILED  {:32} {fault}", check.what),
         }
     }
+    clear(&copy(root))?;
     if faults == 0 { Ok(()) } else { Err(Error::Fault(format!("{faults} of {} checks failed", checks.len()))) }
 }
 
-/// What a check says of a copy that has its fault.
+/// What a check says of a copy that has its fault. The copy is made once; then what the fault before it did is undone.
 fn spoilt(root: &Path, check: &Check) -> Result<Verdict> {
-    let copy = root.with_extension("spoilt");
-    clear(&copy)?;
-    mirror(root, &copy)?;
+    let copy = copy(root);
+    reflect(root, &copy)?;
     (check.fault)(&copy).map_err(|source| Error::File { path: copy.clone(), source })?;
-    let verdict = (check.run)(&copy);
-    clear(&copy)?;
-    Ok(verdict)
+    Ok((check.run)(&copy))
+}
+
+fn copy(root: &Path) -> PathBuf {
+    root.with_extension("spoilt")
 }
 
 /// Removes a folder with all that is in it, if it is there.

@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use crate::bindings::{mirror, prepare, readme};
+use crate::bindings::{Block, SWIFT, mirror, prepare, reflect, shown};
 use crate::error::{Error, Result};
 use crate::parts::Context;
 use crate::process::Program;
@@ -14,30 +14,44 @@ const RELEASE: &str = "trixie";
 const INSTALL: &str = "export DEBIAN_FRONTEND=noninteractive; apt-get -q update && apt-get -q install -y \
     --no-install-recommends swiftlang ca-certificates libc6-dev libstdc++-14-dev && apt-get clean";
 
+/// An app's manifest, and how a model is fetched.
+const MANIFEST: Block = Block("README.md", "swift", 1);
+const DOWNLOAD: Block = Block("docs/shipping.md", "swift", 0);
+
 /// Runs `$3` in the folder `$2`, seen as /mnt/work inside `$1`. The mounts are private and vanish with the process; the
 /// compiler finds its own libraries through /proc.
 const INSIDE: &str = "mount -t proc proc \"$1/proc\" && mkdir -p \"$1/mnt/work\" && \
     mount --bind \"$2\" \"$1/mnt/work\" && exec chroot \"$1\" /usr/bin/env HOME=/root SPRAT_SCENARIO=/mnt/work/scenario \
     PATH=/usr/bin:/bin:/usr/sbin:/sbin bash -c \"cd /mnt/work && $3\"";
 
-/// Lays the package out as the one that apps get, and lets SwiftPM build and test it.
+/// Lays the package out as the one that apps get, and lets SwiftPM build and test it; then an app that has only read README.md.
 pub fn run(context: &Context) -> Result<()> {
     let prepared = prepare(context)?;
     let system = install(context)?;
-    let package = context.target.join("xtask/swift");
-    mirror(&context.root.join("ios"), &package)?;
-    mirror(&prepared.scenario, &package.join("scenario"))?;
+    let folder = context.target.join("xtask/swift");
+    let (package, app) = (folder.join("Sprat"), folder.join("App"));
+    let source = context.root.join("ios");
+    mirror(&source, &package)?;
+    // What is compiled is what lies there, so what is gone from the sources must go.
+    for part in ["Sources/Sprat", "Tests", "Sample.swiftpm"] {
+        reflect(&source.join(part), &package.join(part))?;
+    }
+    mirror(&prepared.scenario, &folder.join("scenario"))?;
     for (name, place) in [("SpratBindings.swift", "SpratBindings"), ("SpratFFI.h", "SpratFFI")] {
         mirror(&prepared.generated.join("swift").join(name), &package.join("Sources").join(place).join(name))?;
     }
     prepared.library_into(&package.join("native"))?;
-    readme(context, "swift", &package.join("Sources/Readme/main.swift"))?;
-    // The compiler tells a warning only when it compiles: they are errors, so that the next run tells it too.
-    let command = "swift build --build-tests -Xswiftc -warnings-as-errors && swift test --skip-build && \
-        cd scenario && ../.build/debug/Readme";
+    shown(context, &SWIFT, &[], &app.join("Sources/App/main.swift"))?;
+    shown(context, &MANIFEST, &[("path/to/sprat/target/packages/ios/Sprat", "../Sprat")], &app.join("Package.swift"))?;
+    shown(context, &DOWNLOAD, &[], &folder.join("Download.swift"))?;
+    // The compiler tells a warning only when it compiles: they are errors, so that the next run tells it too. Of what is for
+    // Apple's systems alone it reads the grammar, since their frameworks are not here.
+    let command = "cd Sprat && swift build --build-tests -Xswiftc -warnings-as-errors && swift test --skip-build && \
+        swiftc -frontend -parse -swift-version 6 -parse-as-library Sample.swiftpm/App/*.swift ../Download.swift && \
+        cd ../App && swift build -Xswiftc -warnings-as-errors && cd ../scenario && ../App/.build/debug/App";
     root(context)?
         .args(["unshare", "-m", "--propagation", "private", "bash", "-c", INSIDE, "inside"])
-        .args([system.as_os_str(), package.as_os_str(), command.as_ref()])
+        .args([system.as_os_str(), folder.as_os_str(), command.as_ref()])
         .run(context)
 }
 

@@ -33,7 +33,7 @@ const METADATA_TEXT: &str = "aarFormatVersion=1.0\naarMetadataVersion=1.0\nminCo
 
 /// A package, and the folder where it lies unpacked.
 pub struct Aar {
-    /// `aar`, `classes`, `jna` and `pom.xml`.
+    /// `aar`, `classes`, `jna`, `sources`, `javadoc`, `symbols` and `pom.xml`.
     pub unpacked: PathBuf,
     /// The Maven repository.
     pub repository: PathBuf,
@@ -69,13 +69,19 @@ pub fn build(context: &Context, classes: &Classes, profile: impl Fn(&str) -> &'s
     let mut sources: Vec<PathBuf> = SOURCES.iter().map(|folder| context.root.join(folder)).collect();
     sources.push(classes.generated.clone());
     jar(context, &named("-sources.jar"), &sources)?;
+    if let Some(pages) = &classes.pages {
+        jar(context, &named("-javadoc.jar"), std::slice::from_ref(pages))?;
+        unjar(context, &named("-javadoc.jar"), &work.join("unpacked/javadoc"))?;
+    }
 
     // What is checked is what was packed, not what was meant to be.
     let unpacked = work.join("unpacked");
     unjar(context, &named(".aar"), &unpacked.join("aar"))?;
     unjar(context, &unpacked.join("aar/classes.jar"), &unpacked.join("classes"))?;
     unjar(context, &classes.jna, &unpacked.join("jna"))?;
+    unjar(context, &named("-sources.jar"), &unpacked.join("sources"))?;
     mirror(&named(".pom"), &unpacked.join("pom.xml"))?;
+    mirror(&packages.join("symbols"), &unpacked.join("symbols"))?;
     Ok(Aar { unpacked, repository: packages.join("maven") })
 }
 

@@ -197,7 +197,75 @@ pub const CHECKS: &[Check] = &[
         },
         fault: |root| replace(&root.join("pom.xml"), b"<type>aar</type>", b"", true),
     },
+    Check {
+        what: "coordinates and licences",
+        run: |root| {
+            let pom = text(&root.join("pom.xml"))?;
+            let version = format!("<version>{}", env!("CARGO_PKG_VERSION"));
+            let wanted =
+                ["<groupId>dev.sprat</groupId>", "<artifactId>sprat-android</artifactId>", &version, "<name>MIT<"];
+            match wanted.iter().find(|wanted| !pom.contains(**wanted)) {
+                Some(missing) => Err(format!("{missing} is missing")),
+                None => Ok("dev.sprat:sprat-android".into()),
+            }
+        },
+        fault: |root| replace(&root.join("pom.xml"), b"sprat-android", b"sprat", true),
+    },
+    Check {
+        what: "sources beside it",
+        run: |root| {
+            let found = files(&root.join("sources"));
+            for wanted in ["dev/sprat/Model.kt", "dev/sprat/Android.kt", "dev/sprat/ffi/sprat.kt"] {
+                text(&root.join("sources").join(wanted))?;
+            }
+            Ok(format!("{} files", found.len()))
+        },
+        fault: |root| fs::remove_file(root.join("sources/dev/sprat/Android.kt")),
+    },
+    Check {
+        what: "symbols of the same build",
+        run: |root| {
+            for abi in ABIS {
+                let name = "libsprat_ffi.so";
+                let read = |path: std::path::PathBuf| elf::read(&path).map_err(|error| error.to_string());
+                let shipped = read(root.join(native::FOLDER).join(abi.name).join(name))?;
+                let symbols = read(root.join("symbols").join(abi.name).join(name))?;
+                if !symbols.has_symbols || shipped.build_id.is_none() || symbols.build_id != shipped.build_id {
+                    return Err(format!("{}: build ids {:?} {:?}", abi.name, symbols.build_id, shipped.build_id));
+                }
+            }
+            Ok("unstripped, with the same build id".into())
+        },
+        fault: |root| {
+            let shipped = root.join(native::FOLDER).join(ABIS[0].name).join("libsprat_ffi.so");
+            fs::copy(shipped, root.join("symbols").join(ABIS[0].name).join("libsprat_ffi.so")).map(|_| ())
+        },
+    },
 ];
+
+/// Pages about the API, which are made for packages alone.
+pub const PAGES: Check = Check {
+    what: "pages beside it",
+    run: |root| {
+        let folder = root.join("javadoc");
+        let found = files(&folder);
+        text(&folder.join("index.html"))?;
+        for (class, sentence) in [("-model", "read once, shared"), ("-session", "A conversation with a model")] {
+            let page = text(&folder.join("-sprat/dev.sprat").join(class).join("index.html"))?;
+            if !page.contains(sentence) {
+                return Err(format!("the page of {class} does not say `{sentence}`"));
+            }
+        }
+        match found.iter().find(|path| below(&folder, path).contains("sprat.ffi")) {
+            Some(path) => Err(format!("{} is about generated code", path.display())),
+            None => Ok(format!("{} files", found.len())),
+        }
+    },
+    fault: |root| {
+        let page = root.join("javadoc/-sprat/dev.sprat/-session/index.html");
+        replace(&page, b"A conversation with a model", b"", true)
+    },
+};
 
 fn jna(root: &Path, abi: &str) -> std::path::PathBuf {
     root.join("jna/jni").join(abi).join("libjnidispatch.so")

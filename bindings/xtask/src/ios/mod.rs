@@ -19,6 +19,8 @@ use crate::process::Program;
 /// The module of C functions that the generated Swift imports.
 const MODULE: &str = "SpratFFI";
 const ARCHIVE: &str = "libsprat_ffi.a";
+const SAMPLE: &str = "Sample.swiftpm";
+const MODEL: &str = "sprat-tiny-q8_0.gguf";
 const PRIVACY: &str = "PrivacyInfo.xcprivacy";
 
 /// Says that a package was made elsewhere than on a Mac.
@@ -65,6 +67,11 @@ fn run(context: &Context, profile: &str) -> Result<()> {
     mirror(&context.root.join("ios"), &root)?;
     // Only Linux has a use for it: there the header stands in the sources.
     clear(&root.join("Sources").join(MODULE))?;
+    // The sample app is a package of its own, which brings its model along.
+    let sample = packages.join(SAMPLE);
+    fs::rename(root.join(SAMPLE), &sample).map_err(|source| Error::File { path: sample.clone(), source })?;
+    clear(&sample.join("Tests"))?;
+    mirror(&context.root.join("examples/models").join(MODEL), &sample.join("App").join(MODEL))?;
     mirror(&generated.join("SpratBindings.swift"), &root.join("Sources/SpratBindings/SpratBindings.swift"))?;
     let framework = root.join(format!("{MODULE}.xcframework"));
     for slice in slices() {

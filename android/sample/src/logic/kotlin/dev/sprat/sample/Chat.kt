@@ -42,7 +42,12 @@ data class ChatState(
  * A conversation with a model that can be exchanged. It knows nothing of Android: the activity's view model holds one and
  * hands it a scope, a test does the same. All functions are for the thread of [scope].
  */
-class Chat(private val scope: CoroutineScope, private val instructions: String) {
+class Chat(
+    private val scope: CoroutineScope,
+    private val instructions: String,
+    /** Told each new conversation: what watches the device takes care of it. */
+    private val onSession: (Session) -> Unit = {},
+) {
     private val shown = MutableStateFlow(ChatState())
     private var model: Model? = null
     private var session: Session? = null
@@ -66,6 +71,7 @@ class Chat(private val scope: CoroutineScope, private val instructions: String) 
             close()
             model = opened
             session = begun
+            onSession(begun)
             shown.value = ChatState(model = opened.info.name.ifEmpty { opened.info.family })
         } catch (failure: CancellationException) {
             throw failure

@@ -14,14 +14,18 @@ import androidx.lifecycle.AndroidViewModel
 import androidx.lifecycle.compose.collectAsStateWithLifecycle
 import androidx.lifecycle.viewModelScope
 import androidx.lifecycle.viewmodel.compose.viewModel
+import dev.sprat.DeviceWatch
 import dev.sprat.Model
+import dev.sprat.WhenHidden
 import dev.sprat.fromAsset
 import dev.sprat.open
 import java.io.FileNotFoundException
 
 /** Keeps the conversation while the activity is made anew, as when the phone is turned. */
 class ChatViewModel(private val app: Application) : AndroidViewModel(app) {
-    val chat = Chat(viewModelScope, INSTRUCTIONS)
+    // An answer that nobody sees is stopped; heat, battery and memory set the pace.
+    private val watch = DeviceWatch(app)
+    val chat = Chat(viewModelScope, INSTRUCTIONS) { watch.add(it, WhenHidden.Stop) }
 
     init {
         chat.use { Model.fromAsset(app, BUNDLED) }
@@ -35,7 +39,10 @@ class ChatViewModel(private val app: Application) : AndroidViewModel(app) {
         }
     }
 
-    override fun onCleared() = chat.close()
+    override fun onCleared() {
+        watch.close()
+        chat.close()
+    }
 }
 
 class MainActivity : ComponentActivity() {
