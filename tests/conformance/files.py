@@ -7,7 +7,7 @@ LLAMA = ["F16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q4_K", "Q5_K", "Q6_K"]
 QWEN = [(family, kind) for family in ("qwen2", "qwen3") for kind in ("F16", "Q8_0", "Q4_K")]
 OTHERS = ["mistral3", "gemma2", "gemma3", "phi2", "phi3", "smollm3", "granite", "olmo2", "stablelm", "cohere2",
           "hunyuan-dense", "falcon", "gptneox", "gpt2", "llama-moe", "qwen2moe", "gpt-oss", "lfm2moe", "qwen35",
-          "granitehybrid", "gemma4", "gemma3n"]
+          "granitehybrid", "gemma4", "gemma3n", "gemma4-moe"]
 FILES = [("llama", kind) for kind in LLAMA] + QWEN + [(family, "F16") for family in OTHERS]
 VOCABULARY = 320
 # Any ids do; these are the same on every machine.

@@ -47,7 +47,7 @@ pub struct Family {
     /// Rotary factors for short and long contexts.
     pub long_rope: bool,
     /// Further metadata, without the architecture.
-    pub keys: &'static [(&'static str, Key)],
+    pub keys: &'static [&'static [(&'static str, Key)]],
 }
 
 /// Shapes of a norm of queries or keys.
@@ -83,6 +83,8 @@ pub struct Experts {
     pub dense_layers: usize,
     /// Whether a bias takes part in the choice alone.
     pub choice_bias: bool,
+    /// Whether a feed-forward part stands beside them, and each of the three reads the stream through a norm of its own.
+    pub apart: bool,
 }
 
 /// Layers of two kinds.
@@ -110,6 +112,26 @@ pub enum Key {
     /// A word.
     Word(&'static str),
 }
+
+type Keys = &'static [(&'static str, Key)];
+
+/// A window that bites within the tests' tokens.
+const WINDOW: Keys = &[("attention.sliding_window", Key::Count(16))];
+/// What Gemma 4 says about heads in layers with a window, and the soft cap of its logits.
+const NARROW: Keys = &[
+    ("attention.key_length_swa", Key::Count(64)),
+    ("attention.value_length_swa", Key::Count(64)),
+    ("rope.dimension_count_swa", Key::Count(64)),
+    ("rope.freq_base_swa", Key::Number(500.0)),
+    ("final_logit_softcapping", Key::Number(6.0)),
+];
+/// Granite's factors.
+const SCALES: Keys = &[
+    ("embedding_scale", Key::Number(3.0)),
+    ("residual_scale", Key::Number(0.4)),
+    ("attention.scale", Key::Number(0.2)),
+    ("logit_scale", Key::Number(0.7)),
+];
 
 const BEFORE: &[&str] = &["attn_norm", "ffn_norm"];
 const AFTER: &[&str] = &["post_attention_norm", "post_ffw_norm"];
@@ -147,11 +169,11 @@ const GEMMA2: Family = Family {
     architecture: "gemma2",
     tied: true,
     norms: AROUND,
-    keys: &[
+    keys: &[&[
         ("attention.sliding_window", Key::Count(16)),
         ("attn_logit_softcapping", Key::Number(5.0)),
         ("final_logit_softcapping", Key::Number(6.0)),
-    ],
+    ]],
     ..LLAMA
 };
 
@@ -168,7 +190,7 @@ const PHI2: Family = Family {
     ..LLAMA
 };
 
-const EXPERTS: Experts = Experts { shared: None, bias: false, dense_layers: 0, choice_bias: false };
+const EXPERTS: Experts = Experts { shared: None, bias: false, dense_layers: 0, choice_bias: false, apart: false };
 
 /// Every family there is a small file of.
 pub static FAMILIES: &[Family] = &[
@@ -186,7 +208,7 @@ pub static FAMILIES: &[Family] = &[
     Family {
         name: "mistral3",
         architecture: "mistral3",
-        keys: &[
+        keys: &[&[
             ("rope.scaling.type", Key::Word("yarn")),
             ("rope.scaling.factor", Key::Number(4.0)),
             ("rope.scaling.original_context_length", Key::Count(16)),
@@ -194,7 +216,7 @@ pub static FAMILIES: &[Family] = &[
             ("rope.scaling.yarn_beta_slow", Key::Number(0.25)),
             ("rope.scaling.yarn_log_multiplier", Key::Number(1.0)),
             ("attention.temperature_scale", Key::Number(0.1)),
-        ],
+        ]],
         ..LLAMA
     },
     GEMMA2,
@@ -204,12 +226,12 @@ pub static FAMILIES: &[Family] = &[
         layers: 6,
         kv_heads: 1,
         head_norm: Some(HeadNorm::Shared),
-        keys: &[
+        keys: &[&[
             ("attention.sliding_window", Key::Count(16)),
             ("rope.freq_base_swa", Key::Number(500.0)),
             ("rope.scaling.type", Key::Word("linear")),
             ("rope.scaling.factor", Key::Number(8.0)),
-        ],
+        ]],
         ..GEMMA2
     },
     PHI2,
@@ -220,37 +242,26 @@ pub static FAMILIES: &[Family] = &[
         fused: true,
         feed_forward: FeedForward::Fused,
         long_rope: true,
-        keys: &[
+        keys: &[&[
             ("rope.scaling.original_context_length", Key::Count(32)),
             ("rope.scaling.attn_factor", Key::Number(1.19)),
-        ],
+        ]],
         ..LLAMA
     },
     Family { name: "smollm3", architecture: "smollm3", layers: 4, tied: true, ..LLAMA },
-    Family {
-        name: "granite",
-        architecture: "granite",
-        tied: true,
-        keys: &[
-            ("embedding_scale", Key::Number(3.0)),
-            ("residual_scale", Key::Number(0.4)),
-            ("attention.scale", Key::Number(0.2)),
-            ("logit_scale", Key::Number(0.7)),
-        ],
-        ..LLAMA
-    },
+    Family { name: "granite", architecture: "granite", tied: true, keys: &[SCALES], ..LLAMA },
     Family {
         name: "olmo2",
         architecture: "olmo2",
         layers: 4,
         norms: AFTER,
         head_norm: Some(HeadNorm::Whole),
-        keys: &[
+        keys: &[&[
             ("attention.sliding_window", Key::Count(16)),
             ("rope.scaling.type", Key::Word("yarn")),
             ("rope.scaling.factor", Key::Number(4.0)),
             ("rope.scaling.original_context_length", Key::Count(64)),
-        ],
+        ]],
         ..LLAMA
     },
     Family {
@@ -260,7 +271,7 @@ pub static FAMILIES: &[Family] = &[
         layer_norm: Some(true),
         norms: &["attn_norm"],
         head_norm: Some(HeadNorm::Each),
-        keys: &[("use_parallel_residual", Key::Switch(true))],
+        keys: &[&[("use_parallel_residual", Key::Switch(true))]],
         ..LLAMA
     },
     Family {
@@ -270,7 +281,7 @@ pub static FAMILIES: &[Family] = &[
         tied: true,
         layer_norm: Some(false),
         norms: &["attn_norm"],
-        keys: &[("attention.sliding_window", Key::Count(16)), ("logit_scale", Key::Number(0.8))],
+        keys: &[&[("attention.sliding_window", Key::Count(16)), ("logit_scale", Key::Number(0.8))]],
         ..LLAMA
     },
     Family {
@@ -295,7 +306,7 @@ pub static FAMILIES: &[Family] = &[
         norms: BEFORE,
         rotary: 16,
         bias: "foud",
-        keys: &[("use_parallel_residual", Key::Switch(true))],
+        keys: &[&[("use_parallel_residual", Key::Switch(true))]],
         ..PHI2
     },
     Family { name: "llama-moe", experts: Some(EXPERTS), ..LLAMA },
@@ -304,7 +315,7 @@ pub static FAMILIES: &[Family] = &[
         architecture: "qwen2moe",
         tied: false,
         experts: Some(Experts { shared: Some(256), ..EXPERTS }),
-        keys: &[("expert_shared_feed_forward_length", Key::Count(256))],
+        keys: &[&[("expert_shared_feed_forward_length", Key::Count(256))]],
         ..QWEN2
     },
     Family {
@@ -314,7 +325,7 @@ pub static FAMILIES: &[Family] = &[
         bias: "qkvo",
         experts: Some(Experts { bias: true, ..EXPERTS }),
         sinks: true,
-        keys: &[("attention.sliding_window", Key::Count(16))],
+        keys: &[WINDOW],
         ..LLAMA
     },
     Family {
@@ -325,11 +336,11 @@ pub static FAMILIES: &[Family] = &[
         bias: "",
         head_norm: Some(HeadNorm::Shared),
         experts: Some(Experts { dense_layers: 2, choice_bias: true, ..EXPERTS }),
-        keys: &[
+        keys: &[&[
             ("shortconv.l_cache", Key::Count(3)),
             ("leading_dense_block_count", Key::Count(2)),
             ("expert_gating_func", Key::Count(2)),
-        ],
+        ]],
         ..QWEN2
     },
     Family {
@@ -341,7 +352,7 @@ pub static FAMILIES: &[Family] = &[
         norms: &["attn_norm", "post_attention_norm"],
         bias: "",
         head_norm: Some(HeadNorm::Shared),
-        keys: &[
+        keys: &[&[
             ("ssm.conv_kernel", Key::Count(4)),
             ("ssm.state_size", Key::Count(64)),
             ("ssm.group_count", Key::Count(2)),
@@ -349,7 +360,7 @@ pub static FAMILIES: &[Family] = &[
             ("ssm.inner_size", Key::Count(256)),
             ("full_attention_interval", Key::Count(4)),
             ("rope.dimension_sections", Key::Counts(&[6, 5, 5, 0])),
-        ],
+        ]],
         ..QWEN2
     },
     Family {
@@ -359,16 +370,15 @@ pub static FAMILIES: &[Family] = &[
         mixers: "mam",
         tied: true,
         keys: &[
-            ("embedding_scale", Key::Number(3.0)),
-            ("residual_scale", Key::Number(0.4)),
-            ("attention.scale", Key::Number(0.2)),
-            ("logit_scale", Key::Number(0.7)),
-            ("rope.scaling.finetuned", Key::Switch(false)),
-            ("ssm.conv_kernel", Key::Count(4)),
-            ("ssm.state_size", Key::Count(64)),
-            ("ssm.group_count", Key::Count(2)),
-            ("ssm.time_step_rank", Key::Count(8)),
-            ("ssm.inner_size", Key::Count(512)),
+            SCALES,
+            &[
+                ("rope.scaling.finetuned", Key::Switch(false)),
+                ("ssm.conv_kernel", Key::Count(4)),
+                ("ssm.state_size", Key::Count(64)),
+                ("ssm.group_count", Key::Count(2)),
+                ("ssm.time_step_rank", Key::Count(8)),
+                ("ssm.inner_size", Key::Count(512)),
+            ],
         ],
         ..LLAMA
     },
@@ -382,14 +392,9 @@ pub static FAMILIES: &[Family] = &[
         windows: Some(Windows { pattern: &[true, false, true, false], head_dim: 64, shared_kv: 2 }),
         per_layer: 256,
         keys: &[
-            ("attention.sliding_window", Key::Count(16)),
-            ("attention.key_length_swa", Key::Count(64)),
-            ("attention.value_length_swa", Key::Count(64)),
-            ("attention.shared_kv_layers", Key::Count(2)),
-            ("rope.dimension_count_swa", Key::Count(64)),
-            ("rope.freq_base_swa", Key::Number(500.0)),
-            ("embedding_length_per_layer_input", Key::Count(256)),
-            ("final_logit_softcapping", Key::Number(6.0)),
+            WINDOW,
+            NARROW,
+            &[("attention.shared_kv_layers", Key::Count(2)), ("embedding_length_per_layer_input", Key::Count(256))],
         ],
         ..GEMMA2
     },
@@ -402,12 +407,34 @@ pub static FAMILIES: &[Family] = &[
         head_norm: Some(HeadNorm::Shared),
         per_layer: 256,
         streams: 4,
-        keys: &[
+        keys: &[&[
             ("attention.sliding_window", Key::Count(16)),
             ("rope.freq_base_swa", Key::Number(500.0)),
             ("embedding_length_per_layer_input", Key::Count(256)),
             ("altup.num_inputs", Key::Count(4)),
             ("altup.active_idx", Key::Count(0)),
+        ]],
+        ..GEMMA2
+    },
+    Family {
+        name: "gemma4-moe",
+        architecture: "gemma4",
+        norms: &[
+            "attn_norm",
+            "post_attention_norm",
+            "ffn_norm",
+            "post_ffw_norm_1",
+            "pre_ffw_norm_2",
+            "post_ffw_norm_2",
+            "post_ffw_norm",
+        ],
+        head_norm: Some(HeadNorm::Shared),
+        experts: Some(Experts { apart: true, ..EXPERTS }),
+        windows: Some(Windows { pattern: &[true, false], head_dim: 64, shared_kv: 0 }),
+        keys: &[
+            WINDOW,
+            NARROW,
+            &[("attention.shared_kv_layers", Key::Count(0)), ("embedding_length_per_layer_input", Key::Count(0))],
         ],
         ..GEMMA2
     },
@@ -432,7 +459,7 @@ impl Family {
 
     /// A count among its keys.
     pub fn count(&self, key: &str) -> usize {
-        match self.keys.iter().find(|(name, _)| *name == key) {
+        match self.keys.iter().copied().flatten().find(|(name, _)| *name == key) {
             Some((_, Key::Count(count))) => *count as usize,
             _ => panic!("{} has no count {key}", self.name),
         }

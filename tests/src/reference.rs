@@ -67,7 +67,7 @@ impl<'a> Reference<'a> {
         x.iter().map(row).collect()
     }
 
-    fn norm(&self, x: &[f32], weight: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
+    pub(crate) fn norm(&self, x: &[f32], weight: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
         let rms = self.float("attention.layer_norm_rms_epsilon");
         let eps = rms.or(self.float("attention.layer_norm_epsilon")).expect("present");
         let mean = if rms.is_some() { 0.0 } else { x.iter().sum::<f32>() / x.len() as f32 };
@@ -245,11 +245,7 @@ impl<'a> Reference<'a> {
     /// Output of the feed-forward part for every position: `down(f(gate(x)) * up(x))`, or `down(f(up(x)))`.
     pub(crate) fn feed_forward(&self, x: &[Vec<f32>], layer: usize) -> Vec<Vec<f32>> {
         let name = |part: &str| format!("blk.{layer}.{part}");
-        if self.contents.tensor(&name("ffn_gate_inp.weight")).is_some() {
-            return self.experts(x, layer);
-        }
-        let gelu_families = ["gemma2", "gemma3", "gemma3n", "gemma4", "phi2", "falcon", "gptneox", "gpt2"];
-        let f = if gelu_families.contains(&self.architecture) { gelu } else { silu };
+        let f = self.activation();
         let (up, width) = (self.linear(x, &name("ffn_up")), self.size("feed_forward_length"));
         let gated = self.contents.tensor(&name("ffn_gate.weight")).is_some();
         let gate = gated.then(|| self.sparse(self.linear(x, &name("ffn_gate")), layer));
@@ -261,6 +257,12 @@ impl<'a> Reference<'a> {
         };
         let hidden: Vec<Vec<f32>> = up.iter().enumerate().map(hidden).collect();
         self.linear(&hidden, &name("ffn_down"))
+    }
+
+    /// What gates, or ups without gates, go through.
+    pub(crate) fn activation(&self) -> fn(f32) -> f32 {
+        let gelu_families = ["gemma2", "gemma3", "gemma3n", "gemma4", "phi2", "falcon", "gptneox", "gpt2"];
+        if gelu_families.contains(&self.architecture) { gelu } else { silu }
     }
 
     /// The two norm values and do not scale scores.
@@ -334,7 +336,14 @@ impl<'a> Reference<'a> {
             add(&mut x, &attended, residual);
             let norm = if early { post } else { name("ffn_norm") };
             let input = beside.unwrap_or_else(|| self.normed(&x, &norm));
-            let made = self.normed(&self.feed_forward(&input, layer), &name("post_ffw_norm"));
+            let made = if self.contents.tensor(&name("ffn_gate_inp.scale")).is_some() {
+                self.experts_apart(&x, &input, layer)
+            } else if self.contents.tensor(&name("ffn_gate_inp.weight")).is_some() {
+                self.experts(&input, &self.linear(&input, &name("ffn_gate_inp")), layer)
+            } else {
+                self.feed_forward(&input, layer)
+            };
+            let made = self.normed(&made, &name("post_ffw_norm"));
             add(&mut x, &made, residual);
             if let Some(inputs) = &inputs {
                 let made = self.per_layer(&x, inputs, layer);

@@ -91,7 +91,7 @@ impl Small {
             writer.u32(&key("attention.head_count_kv"), kv_heads as u32);
         }
         writer.f32(&key("rope.freq_base"), 10000.0);
-        for (name, value) in keys {
+        for (name, value) in keys.iter().copied().flatten() {
             match value {
                 Key::Count(value) => writer.u32(&key(name), *value),
                 Key::Counts(values) => writer.u32s(&key(name), values),
@@ -143,8 +143,9 @@ impl File {
         let name = |part: &str| format!("blk.{i}.{part}");
         // Loud, so that rounding seldom changes who is chosen.
         self.spread(name("ffn_gate_inp.weight"), &[EXPERTS, DIM], 0.0, 0.3);
+        let apart = [("gate_up", 2 * FEED_FORWARD, DIM), ("down", DIM, FEED_FORWARD)];
         let kinds = [("gate", FEED_FORWARD, DIM), ("up", FEED_FORWARD, DIM), ("down", DIM, FEED_FORWARD)];
-        for (kind, rows, cols) in kinds {
+        for &(kind, rows, cols) in if experts.apart { &apart[..] } else { &kinds[..] } {
             self.expert_matrices(name(&format!("ffn_{kind}_exps.weight")), rows, cols);
             if experts.bias {
                 self.values(name(&format!("ffn_{kind}_exps.bias")), &[EXPERTS, rows], 0.0);
@@ -160,6 +161,14 @@ impl File {
             self.values(name("ffn_gate_inp_shexp.weight"), &[DIM], 0.0);
             for (kind, rows, cols) in [("gate", width, DIM), ("up", width, DIM), ("down", DIM, width)] {
                 self.matrix(name(&format!("ffn_{kind}_shexp.weight")), rows, cols, 1.0);
+            }
+        }
+        if experts.apart {
+            // The router reads a norm divided by the root of its width.
+            self.values(name("ffn_gate_inp.scale"), &[DIM], 16.0);
+            self.values(name("ffn_down_exps.scale"), &[EXPERTS], 1.0);
+            for (kind, rows, cols) in kinds {
+                self.matrix(name(&format!("ffn_{kind}.weight")), rows, cols, 1.0);
             }
         }
     }

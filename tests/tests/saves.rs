@@ -78,8 +78,10 @@ fn saving_over_a_session_that_is_mapped_leaves_it_whole() {
 
 #[test]
 fn a_cache_serves_no_context_that_rotates_otherwise() {
-    let keys =
-        &[("rope.scaling.original_context_length", Key::Count(256)), ("rope.scaling.attn_factor", Key::Number(1.19))];
+    let keys: &[&[_]] = &[&[
+        ("rope.scaling.original_context_length", Key::Count(256)),
+        ("rope.scaling.attn_factor", Key::Number(1.19)),
+    ]];
     let family = Box::leak(Box::new(Family { name: "phi3-256", keys, ..*family("phi3") }));
     let model = Small { family, kind: TensorKind::Q8_0, layers: 1, seed: 1 };
     let model = Arc::new(Model::open(model.path()).expect("a good file"));

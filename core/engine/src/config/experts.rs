@@ -59,9 +59,6 @@ impl ExpertsConfig {
         if count == 0 {
             return Ok(None);
         }
-        let Some(of_family) = spec.experts else {
-            return Err(keys.bad("expert_count", count, "experts of this family are not supported"));
-        };
         let width = match feed_forward {
             Some(default) => keys.dimension_or("expert_feed_forward_length", default, limits::FEED_FORWARD)?,
             None => keys.dimension("expert_feed_forward_length", limits::FEED_FORWARD)?,
@@ -69,7 +66,7 @@ impl ExpertsConfig {
         let key = "expert_gating_func";
         // Numbers as in llama.cpp's `llama_expert_gating_func_type`.
         let routing = match keys.count(key, usize::MAX)? {
-            None | Some(0) => of_family.routing,
+            None | Some(0) => spec.experts.routing,
             Some(1) => Routing::Softmax,
             Some(2) => Routing::Sigmoid,
             Some(3) => Routing::SoftmaxOfChosen,
@@ -83,7 +80,7 @@ impl ExpertsConfig {
             feed_forward: width,
             first_layer: keys.count("leading_dense_block_count", limits::LAYERS)?.unwrap_or(0),
             routing,
-            normalized: keys.bool_or("expert_weights_norm", of_family.normalized)?,
+            normalized: keys.bool_or("expert_weights_norm", spec.experts.normalized)?,
             scale,
         }))
     }

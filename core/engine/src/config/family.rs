@@ -28,7 +28,7 @@ const LLAMA: Spec = Spec {
     sparsity: None,
     parallel_streams: false,
     gated_attention: false,
-    experts: Some(ExpertsSpec::USUAL),
+    experts: ExpertsSpec::USUAL,
     embedding_scale: Factor::ONE,
     residual_scale: Factor::ONE,
     attention_scale: Factor::Fixed(Sizes::inverse_root_of_head),
@@ -43,8 +43,6 @@ const QWEN2: Spec = Spec { name: "qwen2", pairing: Pairing::Halves, ..LLAMA };
 const GEMMA: Spec = Spec {
     name: "gemma",
     activation: Activation::GeluTanh,
-    // Those of Gemma 4 read the stream through norms of their own, which are not built.
-    experts: None,
     embedding_scale: Factor::Fixed(|s| (s.dim as f32).sqrt()),
     ..QWEN2
 };
@@ -108,9 +106,9 @@ static FAMILIES: &[Spec] = &[
     Spec { name: "mistral3", temperature: true, ..LLAMA },
     QWEN2,
     Spec { name: "qwen3", ..QWEN2 },
-    Spec { name: "qwen2moe", experts: Some(UNSCALED), ..QWEN2 },
+    Spec { name: "qwen2moe", experts: UNSCALED, ..QWEN2 },
     Spec { name: "qwen3moe", ..QWEN2 },
-    Spec { name: "olmoe", experts: Some(UNSCALED), ..QWEN2 },
+    Spec { name: "olmoe", experts: UNSCALED, ..QWEN2 },
     Spec {
         name: "qwen35",
         norms: FEED_FORWARD_AFTER_POST_ATTENTION,
@@ -119,7 +117,7 @@ static FAMILIES: &[Spec] = &[
         ..QWEN2
     },
     LFM2,
-    Spec { name: "lfm2moe", experts: Some(ExpertsSpec { routing: Routing::Sigmoid, normalized: true }), ..LFM2 },
+    Spec { name: "lfm2moe", experts: ExpertsSpec { routing: Routing::Sigmoid, normalized: true }, ..LFM2 },
     GEMMA,
     Spec {
         name: "gemma2",
@@ -207,7 +205,7 @@ static FAMILIES: &[Spec] = &[
         norms: FEED_FORWARD_AFTER_POST_ATTENTION,
         windows: Some(EVERY_SECOND),
         clamped_gate: true,
-        experts: Some(ExpertsSpec { routing: Routing::SoftmaxOfChosen, normalized: false }),
+        experts: ExpertsSpec { routing: Routing::SoftmaxOfChosen, normalized: false },
         ..QWEN2
     },
     Spec { name: "gptneox", block: Block::ParallelByKey, ..FALCON },

@@ -43,8 +43,8 @@ pub struct Spec {
     pub parallel_streams: bool,
     /// Whether queries bring a gate for the output of attention, each head's behind it in `attn_q`.
     pub gated_attention: bool,
-    /// How experts are chosen and weighted, in files that have some; none where such files are refused.
-    pub experts: Option<ExpertsSpec>,
+    /// How experts are chosen and weighted, in files that have some.
+    pub experts: ExpertsSpec,
     /// Factor on the embeddings.
     pub embedding_scale: Factor,
     /// Factor on what each block adds to the stream.

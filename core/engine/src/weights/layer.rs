@@ -96,18 +96,18 @@ impl Layer {
         let parallel = config.parallel || may_lack && own_norm.is_none();
         let second = Some("attn_norm_2").filter(|part| parallel && tensors.has(&name(part)));
         let experts = config.experts.as_ref().filter(|experts| index >= experts.first_layer);
-        let feed_forward = match experts {
-            None => Some(FeedForward {
-                sparsity: layer.sparsity,
-                ..FeedForward::find(tensors, &name, "", layer.feed_forward, dim)?
-            }),
-            // The width of the part beside the experts is what its tensors show.
-            Some(_) => match tensors.rows(&name("ffn_up_shexp")) {
+        let experts = experts.map(|experts| Experts::find(tensors, &name, dim, experts)).transpose()?;
+        let feed_forward = match &experts {
+            Some(Experts { apart: None, .. }) => match tensors.rows(&name("ffn_up_shexp")) {
+                // The width of the part beside the experts is what its tensors show.
                 Some(width) => Some(FeedForward::find(tensors, &name, "_shexp", width, dim)?),
                 None => None,
             },
+            _ => Some(FeedForward {
+                sparsity: layer.sparsity,
+                ..FeedForward::find(tensors, &name, "", layer.feed_forward, dim)?
+            }),
         };
-        let experts = experts.map(|experts| Experts::find(tensors, &name, dim, experts)).transpose()?;
         Ok(Self {
             attention_norm: norm(second.or(names.before_attention))?,
             mixer: Mixer::find(tensors, &name, layer, config)?,

@@ -11,7 +11,7 @@ mod tensor;
 
 use sprat_gguf::Contents;
 
-pub use experts::Experts;
+pub use experts::{Apart, Experts};
 pub use layer::{Attention, FeedForward, Layer, Mixer};
 pub use norm::{HeadNorm, Norm};
 pub use per_layer::PerLayerInputs;
@@ -108,9 +108,7 @@ impl Weights {
     pub fn bytes_per_token(&self, config: &Config) -> usize {
         let bytes = |matrix: &Matrix| matrix.rows * matrix.row_bytes;
         let share = |layer: &Layer| match (&layer.experts, &config.experts) {
-            (Some(experts), Some(config)) => {
-                experts.linears().iter().map(|l| bytes(&l.matrix) / config.count * config.used).sum()
-            }
+            (Some(experts), Some(config)) => experts.bytes_of_one(config) * config.used,
             _ => 0,
         };
         self.matrices().map(bytes).sum::<usize>() + self.layers.iter().map(share).sum::<usize>()

@@ -228,7 +228,7 @@ pub struct Buffers {
     pub streams: Shared<f32>,
     /// What the last stage adds to it, `[rows, dim]`.
     pub y: Shared<f32>,
-    /// What is made beside `y`, `[streams - 1, rows, dim]`.
+    /// What is made beside `y`, for other streams or beside experts, `[sides, rows, dim]`.
     pub sides: Shared<f32>,
     /// Queries, `[n_kv_heads, rows, group, head_dim]`: the queries that share a page lie together.
     pub q: Shared<f32>,
@@ -345,6 +345,7 @@ impl Buffers {
         let widest = widest.max(rank);
         let sparse = feed_forward().filter(|l| l.sparsity.is_some()).map(FeedForward::width).max().unwrap_or(0);
         let streams = if config.streams > 1 { config.streams * dim } else { 0 };
+        let sides = (config.streams - 1).max(usize::from(experts().any(|l| l.apart.is_some())));
         let gated = layers.iter().any(|l| l.attention().is_none_or(|attention| attention.gated));
         let queries = (QUERY_BLOCK * group).max(n_heads);
         let local = || -> Result<Local, Error> {
@@ -376,7 +377,7 @@ impl Buffers {
             x: Shared::new(batch * dim)?,
             streams: Shared::new(batch * streams)?,
             y: Shared::new(rows * dim)?,
-            sides: Shared::new((config.streams - 1) * rows * dim)?,
+            sides: Shared::new(sides * rows * dim)?,
             q: Shared::new(rows * n_heads * head_dim)?,
             unnormed: Shared::new(rows * unnormed)?,
             attended: Shared::new(rows * attended)?,

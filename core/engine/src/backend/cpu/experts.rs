@@ -9,9 +9,10 @@ use super::buffers::{ActivationSet, BATCH_ROWS, Buffers, Kinds, Local, SINGLE_RO
 use super::pass::{CHUNK_BYTES, Pass, Worker};
 use super::project::{Input, Target};
 use super::shared::{Shared, filled};
+use super::stream::Absorb;
 use crate::config::{ExpertsConfig, Routing};
 use crate::error::Error;
-use crate::weights::{Experts, FeedForward, Layer, Linear};
+use crate::weights::{Apart, Experts, FeedForward, Layer, Linear};
 
 /// What the workers of a pass share in layers with experts. A place is one token at one of its experts; places are
 /// numbered by expert, then by token.
@@ -122,11 +123,25 @@ impl Local {
 impl Worker<'_> {
     /// Stage 4: the router; gate and up rows of each expert for its tokens, and of the expert that all go through.
     pub(super) fn experts_in(&mut self, layer: &Layer, experts: &Experts) -> Result<(), Error> {
-        self.route(experts)?;
+        let beside = layer.feed_forward.as_ref();
+        // What reads the stream through a norm of its own has a region of its own.
+        let shared = match (&experts.apart, beside) {
+            (Some(apart), Some(beside)) => {
+                self.feed_forward_rows(beside)?;
+                self.absorb(&Absorb { norm: Some(&apart.router_norm), ..Absorb::plain(None) })?;
+                self.route(experts)?;
+                self.absorb(&Absorb { norm: Some(&apart.norm), ..Absorb::plain(None) })?;
+                None
+            }
+            _ => {
+                self.route(experts)?;
+                beside
+            }
+        };
         let config = self.pass.experts();
         let pieces = |down: &Linear, width: usize| width.div_ceil(self.activated_piece(down));
         let of_expert = pieces(&experts.down, config.feed_forward);
-        let of_all = layer.feed_forward.as_ref().map_or(0, |shared| pieces(&shared.down, shared.width()));
+        let of_all = shared.map_or(0, |shared| pieces(&shared.down, shared.width()));
         let own = self.local.mixture().plan.active.len() * of_expert;
         let mut gathered = None;
         while let Some(chunk) = self.team.chunk(own + of_all, 1) {
@@ -142,7 +157,7 @@ impl Worker<'_> {
                         self.expert_columns(experts, expert, start..(start + size).min(config.feed_forward));
                     }
                     Some(item) => {
-                        let shared = layer.feed_forward.as_ref().expect("it has pieces");
+                        let shared = shared.expect("it has pieces");
                         let size = self.activated_piece(&shared.down);
                         self.activated(shared, item * size..((item + 1) * size).min(shared.width()));
                     }
@@ -179,11 +194,19 @@ impl Worker<'_> {
         }
         self.team.barrier()?;
         let bias = experts.choice_bias.as_ref().map(|bias| bias.get(file));
+        let scales = experts.apart.as_ref().and_then(|apart| apart.scales.as_ref()).map(|scales| scales.get(file));
+        let root = (self.pass.config.dim as f32).sqrt();
         let LocalMixture { plan, ranks, scores, .. } = self.local.mixture_mut();
         let mut choose_for = |row: usize, chosen: &mut [u16], weights: &mut [f32]| {
             // SAFETY: the region before wrote the scores, and nobody writes them in this one.
             scores.copy_from_slice(unsafe { mixture.scores.get(row * count..(row + 1) * count) });
+            if experts.apart.is_some() {
+                isa.scale(scores, 1.0 / root);
+            }
             choose(isa, config, bias, scores, ranks, chosen, weights);
+            if let Some(scales) = scales {
+                chosen.iter().zip(weights).for_each(|(&expert, weight)| *weight *= scales[usize::from(expert)]);
+            }
         };
         if self.rows.len() == 1 {
             let mut chosen = std::mem::take(&mut plan.chosen);
@@ -235,7 +258,7 @@ impl Worker<'_> {
         for start in columns.clone().step_by(step) {
             let part = start..(start + step).min(columns.end);
             let n = part.len();
-            let part = expert * f + part.start..expert * f + part.end;
+            let part = expert * experts.stride + part.start..expert * experts.stride + part.end;
             for (linear, target) in [(&experts.gate, &mut *out), (&experts.up, &mut *up)] {
                 // SAFETY: the set is this worker's own.
                 let x = unsafe { set.view(&linear.matrix, rows.clone()) };
@@ -257,7 +280,7 @@ impl Worker<'_> {
     /// Stage 5: down rows of the expert that all go through, then of the others by rising number, weighted and added.
     pub(super) fn experts_out(&mut self, shared: Option<&FeedForward>, experts: &Experts) -> Result<(), Error> {
         let Pass { isa, buffers, config, .. } = *self.pass;
-        let (dim, mixture) = (config.dim, buffers.mixture());
+        let (dim, mixture, apart) = (config.dim, buffers.mixture(), experts.apart.as_ref());
         let size = if self.single() {
             let bytes = experts.down.matrix.row_bytes() * self.pass.experts().used;
             (CHUNK_BYTES / bytes).next_multiple_of(16).clamp(16, SINGLE_ROWS)
@@ -268,16 +291,22 @@ impl Worker<'_> {
             let n = columns.len();
             // SAFETY: these columns are in this worker's chunk.
             let y = |row: usize| unsafe { buffers.y.get_mut(row * dim + columns.start..row * dim + columns.end) };
-            match shared {
-                None => self.rows.clone().for_each(|row| y(row).fill(0.0)),
-                Some(shared) => {
-                    self.project(&shared.down, columns.clone(), Input::Hidden, Target::Out);
-                    for (row, out) in self.rows.clone().zip(self.local.out.chunks_exact(n)) {
-                        y(row).copy_from_slice(out);
-                        if experts.shared_gate.is_some() {
-                            // SAFETY: the stage before wrote the weights.
-                            isa.scale(y(row), unsafe { mixture.shared_weights.get(row..row + 1) }[0]);
-                        }
+            if shared.is_none() || apart.is_some() {
+                self.rows.clone().for_each(|row| y(row).fill(0.0));
+            }
+            if let Some(shared) = shared {
+                self.project(&shared.down, columns.clone(), Input::Hidden, Target::Out);
+                for (row, out) in self.rows.clone().zip(self.local.out.chunks_exact(n)) {
+                    if apart.is_some() {
+                        let at = self.pass.side_range(0, row).start;
+                        // SAFETY: these columns are in this worker's chunk.
+                        unsafe { buffers.sides.get_mut(at + columns.start..at + columns.end) }.copy_from_slice(out);
+                        continue;
+                    }
+                    y(row).copy_from_slice(out);
+                    if experts.shared_gate.is_some() {
+                        // SAFETY: the stage before wrote the weights.
+                        isa.scale(y(row), unsafe { mixture.shared_weights.get(row..row + 1) }[0]);
                     }
                 }
             }
@@ -297,6 +326,24 @@ impl Worker<'_> {
                 for (&(token, weight), out) in plan.places[places].iter().zip(out.chunks_exact(n)) {
                     isa.add_scaled(y(token as usize), out, weight);
                 }
+            }
+        }
+        self.team.barrier()?;
+        apart.map_or(Ok(()), |apart| self.norm_apart(apart))
+    }
+
+    /// Norms what the experts and what the part beside them put out, each by itself, and adds both.
+    fn norm_apart(&mut self, apart: &Apart) -> Result<(), Error> {
+        let (pass, dim, first) = (self.pass, self.pass.config.dim, self.rows.start);
+        while let Some(chunk) = self.team.chunk(self.rows.len(), 4) {
+            for row in chunk.start + first..chunk.end + first {
+                // SAFETY: token `row` is in this worker's chunk.
+                let y = unsafe { pass.buffers.y.get_mut(row * dim..(row + 1) * dim) };
+                let spare = &mut self.local.normed[..dim];
+                pass.norm(&apart.post_norm, y, spare);
+                y.copy_from_slice(spare);
+                pass.norm(&apart.beside_post_norm, pass.side(0, row), spare);
+                pass.isa.add(y, spare);
             }
         }
         self.team.barrier()

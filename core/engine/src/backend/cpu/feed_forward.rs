@@ -23,12 +23,15 @@ impl Worker<'_> {
         if let Some(experts) = &layer.experts {
             return self.experts_in(layer, experts);
         }
-        if let Some(feed_forward) = &layer.feed_forward {
-            self.sparse_gates(feed_forward)?;
-            let size = self.activated_piece(&feed_forward.down);
-            while let Some(columns) = self.team.chunk(feed_forward.width(), size) {
-                self.activated(feed_forward, columns);
-            }
+        layer.feed_forward.as_ref().map_or(Ok(()), |layer| self.feed_forward_rows(layer))
+    }
+
+    /// Gate and up rows of the part that every token goes through.
+    pub(super) fn feed_forward_rows(&mut self, layer: &FeedForward) -> Result<(), Error> {
+        self.sparse_gates(layer)?;
+        let size = self.activated_piece(&layer.down);
+        while let Some(columns) = self.team.chunk(layer.width(), size) {
+            self.activated(layer, columns);
         }
         self.team.barrier()
     }

@@ -47,7 +47,7 @@ impl<'a> Pass<'a> {
     }
 
     /// What a stage before made beside `y` for token `row`, `[dim]`.
-    fn side(&self, side: usize, row: usize) -> &'a [f32] {
+    pub(super) fn side(&self, side: usize, row: usize) -> &'a [f32] {
         // SAFETY: an earlier stage wrote it, and none that is running does.
         unsafe { self.buffers.sides.get(self.side_range(side, row)) }
     }
