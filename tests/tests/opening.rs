@@ -102,9 +102,13 @@ fn parts_that_do_not_fit_are_named() {
 }
 
 fn with(change: impl FnOnce(&mut Writer<'_>), extra: Option<&str>) -> Vec<u8> {
-    let bytes = small();
-    let contents = Contents::parse(&bytes, bytes.len() as u64).expect("valid");
-    let mut writer = Writer::like(&contents, &bytes);
+    changed(&small(), change, extra)
+}
+
+/// A file with other metadata and one tensor more.
+fn changed(bytes: &[u8], change: impl FnOnce(&mut Writer<'_>), extra: Option<&str>) -> Vec<u8> {
+    let contents = Contents::parse(bytes, bytes.len() as u64).expect("valid");
+    let mut writer = Writer::like(&contents, bytes);
     change(&mut writer);
     for tensor in &contents.tensors {
         let data = &bytes[tensor.range.start as usize..tensor.range.end as usize];
@@ -142,4 +146,27 @@ fn a_tensor_that_the_family_does_not_have_is_named() {
     let bytes = with(|_| (), Some("blk.0.attn_rel_b.weight"));
     let model = Model::open(folder.file("more.gguf", &bytes)).expect("a good file");
     assert_eq!(model.unused_tensors(), ["blk.0.attn_rel_b.weight"]);
+}
+
+#[test]
+fn layers_that_only_guess_further_tokens_are_left_out() {
+    let folder = Folder::new("extra-layers");
+    let good = Small::new("qwen35", TensorKind::Q8_0).bytes();
+    // Lists may count the layer behind the last or not, and name the recurrent ones instead of how far attention is apart.
+    for listed in [&[true, true, true, false, false][..], &[true, true, true, false]] {
+        let change = |w: &mut Writer<'_>| {
+            w.u32("qwen35.block_count", 5).u32("qwen35.nextn_predict_layers", 1);
+            w.u32("qwen35.full_attention_interval", 9).bools("qwen35.attention.recurrent_layers", listed);
+        };
+        let bytes = changed(&good, change, Some("blk.4.nextn.enorm.weight"));
+        let model = Model::open(folder.file("more.gguf", &bytes)).expect("a good file");
+        assert!(model.unused_tensors().is_empty(), "{:?}", model.unused_tensors());
+        assert!(logits(model) == logits(Model::open(folder.file("good.gguf", &good)).expect("a good file")));
+    }
+    let none_left = changed(&good, |w| _ = w.u32("qwen35.nextn_predict_layers", 4), None);
+    let refused = Model::open(folder.file("none.gguf", &none_left)).map(|_| ()).expect_err("no layer is left");
+    assert!(matches!(&refused, Error::BadKey { key, .. } if key == "qwen35.nextn_predict_layers"), "{refused}");
+    let without_heads = changed(&good, |w| _ = w.u32("qwen35.attention.head_count_kv", 0), None);
+    let refused = Model::open(folder.file("heads.gguf", &without_heads)).map(|_| ()).expect_err("no heads");
+    assert!(matches!(&refused, Error::BadKey { key, .. } if key == "qwen35.attention.head_count_kv"), "{refused}");
 }

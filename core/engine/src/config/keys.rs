@@ -67,28 +67,33 @@ impl<'a> Keys<'a> {
         let Some(Value::Array(array)) = self.contents.get(&full) else {
             return Ok(self.count(key, limit)?.map(|count| vec![count; layers]));
         };
-        let counts: Vec<usize> = array.u32s(self.file).map(|count| count as usize).collect();
-        self.require(key, counts.len(), counts.len() == layers, "not one for each layer")?;
+        let counts = self.one_for_each(key, array.u32s(self.file).map(|count| count as usize), layers)?;
         for &count in &counts {
             self.require(key, count, count <= limit, "outside the accepted range")?;
         }
         Ok(Some(counts))
     }
 
+    /// The part of a list that the first `layers` layers have; those left out behind them may be listed or not.
+    fn one_for_each<T>(&self, key: &str, list: impl Iterator<Item = T>, layers: usize) -> Result<Vec<T>, Error> {
+        let mut list: Vec<T> = list.collect();
+        let all = self.count("block_count", limits::LAYERS)?;
+        let fits = list.len() == layers || Some(list.len()) == all;
+        self.require(key, list.len(), fits && list.len() >= layers, "not one for each layer")?;
+        list.truncate(layers);
+        Ok(list)
+    }
+
     /// A number for each of `layers` layers, where the file has such a list.
     pub fn f32_per_layer(&self, key: &str, layers: usize) -> Result<Option<Vec<f32>>, Error> {
         let Some(array) = self.contents.array(&self.full(key))? else { return Ok(None) };
-        let numbers: Vec<f32> = array.f32s(self.file).collect();
-        self.require(key, numbers.len(), numbers.len() == layers, "not one for each layer")?;
-        Ok(Some(numbers))
+        self.one_for_each(key, array.f32s(self.file), layers).map(Some)
     }
 
     /// A switch for each of `layers` layers, where the file has such a list.
     pub fn switches(&self, key: &str, layers: usize) -> Result<Option<Vec<bool>>, Error> {
         let Some(array) = self.contents.array(&self.full(key))? else { return Ok(None) };
-        let switches: Vec<bool> = array.bools(self.file).collect();
-        self.require(key, switches.len(), switches.len() == layers, "not one for each layer")?;
-        Ok(Some(switches))
+        self.one_for_each(key, array.bools(self.file), layers).map(Some)
     }
 
     pub fn bool_or(&self, key: &str, default: bool) -> Result<bool, Error> {

@@ -164,10 +164,16 @@ pub fn make_sparse(spec: &Spec, keys: &Keys<'_>, layers: &mut [LayerConfig]) -> 
 
 /// Turns the layers that the family says are recurrent into such, lays out their states and returns the floats of all.
 pub fn make_recurrent(spec: &Spec, keys: &Keys<'_>, dim: usize, layers: &mut [LayerConfig]) -> Result<usize, Error> {
+    let Some(kind) = spec.recurrent else { return Ok(0) };
     let mut state_len = 0;
+    let listed = keys.switches("attention.recurrent_layers", layers.len())?;
     for (index, layer) in layers.iter_mut().enumerate() {
-        let Some(kind) = spec.recurrent else { continue };
-        if RecurrentConfig::is_at(spec, keys, index, layer.n_kv_heads)? {
+        let is_recurrent = match &listed {
+            Some(listed) => listed[index],
+            None => RecurrentConfig::is_at(kind, keys, index, layer.n_kv_heads)?,
+        };
+        keys.require("attention.head_count_kv", 0, is_recurrent || layer.n_kv_heads > 0, "attention needs heads")?;
+        if is_recurrent {
             let recurrent = RecurrentConfig { state_at: state_len, ..RecurrentConfig::read(kind, keys, dim)? };
             state_len = recurrent.state_end();
             *layer = LayerConfig {

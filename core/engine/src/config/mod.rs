@@ -58,6 +58,8 @@ pub struct Config {
     pub norm_eps: f32,
     /// The layers, first to last.
     pub layers: Vec<LayerConfig>,
+    /// Layers behind the last that only guess at further tokens. They are left out.
+    pub extra_layers: usize,
     /// Floats that the layers without attention carry from token to token, all together.
     pub state_len: usize,
     /// The distinct rotary embeddings; layers refer to them by index.
@@ -106,7 +108,9 @@ impl Config {
         let keys = Keys::new(contents, file, name);
 
         let dim = keys.dimension("embedding_length", limits::DIM)?;
-        let n_layers = keys.dimension("block_count", limits::LAYERS)?;
+        let all_layers = keys.dimension("block_count", limits::LAYERS)?;
+        let extra_layers = keys.count("nextn_predict_layers", all_layers - 1)?.unwrap_or(0);
+        let n_layers = all_layers - extra_layers;
         let widths = keys.count_per_layer("feed_forward_length", n_layers, limits::FEED_FORWARD)?;
         let width = widths.as_ref().and_then(|widths| widths.first().copied());
         let experts = ExpertsConfig::read(spec, &keys, width)?;
@@ -179,6 +183,7 @@ impl Config {
             context_length,
             norm_eps,
             layers,
+            extra_layers,
             state_len,
             ropes,
             embedding_scale: keys.factor(spec.embedding_scale, &sizes)?,

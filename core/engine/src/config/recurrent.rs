@@ -2,7 +2,6 @@
 
 use super::keys::Keys;
 use super::limits;
-use super::spec::Spec;
 use crate::error::Error;
 
 /// Most taps of a convolution; models have 3 or 4.
@@ -69,15 +68,14 @@ impl RecurrentConfig {
         Ok(taps)
     }
 
-    /// Whether layer `index` of a family is recurrent. Most say it by having no key heads.
-    pub fn is_at(spec: &Spec, keys: &Keys<'_>, index: usize, n_kv_heads: usize) -> Result<bool, Error> {
-        match spec.recurrent {
-            None => Ok(false),
-            Some(RecurrentKind::DeltaNet) => {
+    /// Whether layer `index` of a family is recurrent, where the file does not list them. Most say it by having no key heads.
+    pub fn is_at(kind: RecurrentKind, keys: &Keys<'_>, index: usize, n_kv_heads: usize) -> Result<bool, Error> {
+        match kind {
+            RecurrentKind::DeltaNet => {
                 let interval = keys.dimension_or("full_attention_interval", 4, limits::LAYERS)?;
                 Ok(!(index + 1).is_multiple_of(interval))
             }
-            Some(_) => Ok(n_kv_heads == 0),
+            _ => Ok(n_kv_heads == 0),
         }
     }
 

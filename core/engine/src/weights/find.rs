@@ -43,6 +43,13 @@ impl<'a> Tensors<'a> {
         Ok((part, tensor))
     }
 
+    /// Takes note of all tensors of a layer that nobody needs.
+    pub fn pass_over_layer(&self, index: usize) {
+        let prefix = format!("blk.{index}.");
+        let all = self.parts.iter().flat_map(|part| &part.tensors).map(|tensor| tensor.name.as_str());
+        self.used.borrow_mut().extend(all.filter(|name| name.starts_with(&prefix)));
+    }
+
     /// Takes note of a tensor that some files have and nobody needs.
     pub fn pass_over(&self, name: &str) {
         self.used.borrow_mut().extend(self.tensor(name).map(|tensor| tensor.name.as_str()));

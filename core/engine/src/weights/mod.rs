@@ -60,6 +60,7 @@ impl Weights {
         };
         let layers = config.layers.iter().enumerate();
         let layers = layers.map(|(i, layer)| Layer::find(&tensors, i, layer, config)).collect::<Result<_, _>>()?;
+        (0..config.extra_layers).for_each(|i| tensors.pass_over_layer(config.layers.len() + i));
         let factors = |name: &str| tensors.optional_vector(name, config.ropes[0].dims / 2);
         let short_and_long = factors("rope_factors_short.weight")?.zip(factors("rope_factors_long.weight")?);
         Ok(Self {
