@@ -3,7 +3,7 @@
 //! Names and what they mean are llama.cpp's (src/llama-vocab.cpp, `tokenizer_pre`). The expressions are those of the
 //! models' own tokenizer.json, where llama.cpp has adapted one to the engine it searches with.
 
-use super::words::{DIGIT_GROUPS, Words};
+use super::words::{DIGIT_GROUPS, DIGIT_GROUPS_APART, Words};
 use crate::error::TokenizerError;
 
 /// One way of pre-tokenizing.
@@ -121,6 +121,7 @@ const TABLE: &[Entry] = &[
     },
     Entry { names: &["qwen35"], steps: &[QWEN35], rules: NO_RULES },
     Entry { names: &["gpt-4o", "llama4", "kanana2", "minimax-m2"], steps: &[GPT4O], rules: NO_RULES },
+    Entry { names: &["tiny_aya"], steps: &[DIGIT_GROUPS_APART, GPT4O], rules: NO_RULES },
     Entry { names: &["tekken"], steps: &[TEKKEN], rules: Rules { add_bos: true, ..WHOLE_WORDS } },
     Entry { names: &["kimi-k2"], steps: &[KIMI_K2], rules: NO_RULES },
     Entry { names: &["falcon"], steps: &[r"[\p{P}\$\+<=>\^~\|`]+", GPT2, "[0-9][0-9][0-9]"], rules: NO_RULES },

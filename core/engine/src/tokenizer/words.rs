@@ -14,6 +14,8 @@ const SPARE_LAST: &str = r"\s+(?!\S)";
 const LINE_ENDS: &str = r"\s*[\r\n]";
 /// Positions with a multiple of three digits between them and the end of the run.
 pub(super) const DIGIT_GROUPS: &str = r"(?=(\d{3})+(?!\d))";
+/// Groups of digits, whole ones but for the first, in runs that no letter follows.
+pub(super) const DIGIT_GROUPS_APART: &str = r"\d{1,3}(?=(?:\d{3})*\b)";
 
 /// A step, ready to use.
 pub(super) enum Words {
@@ -32,14 +34,18 @@ pub(super) enum Words {
     DigitGroups {
         /// Finds the runs.
         runs: Regex,
+        /// Whether less than a group is a word too, and not part of what is before it.
+        apart: bool,
     },
 }
 
 impl Words {
     /// Compiles an expression.
     pub(super) fn regex(expression: &str) -> std::result::Result<Words, Box<fancy_regex::Error>> {
-        if expression == DIGIT_GROUPS {
-            return Ok(Words::DigitGroups { runs: Regex::new(r"\d+").map_err(Box::new)? });
+        for (groups, runs, apart) in [(DIGIT_GROUPS, r"\d+", false), (DIGIT_GROUPS_APART, r"\d+\b", true)] {
+            if expression == groups {
+                return Ok(Words::DigitGroups { runs: Regex::new(runs).map_err(Box::new)?, apart });
+            }
         }
         let tails = [format!("|{SPARE_LAST}|\\s+"), format!("|{SPARE_LAST}")];
         for tail in tails {
@@ -57,7 +63,7 @@ impl Pattern for &Words {
         match self {
             Words::Regex(regex) => regex.find_matches(text),
             Words::SpareLast { regex, line_ends } => spare_last(regex, *line_ends, text),
-            Words::DigitGroups { runs } => digit_groups(runs, text),
+            Words::DigitGroups { runs, apart } => digit_groups(runs, *apart, text),
         }
     }
 }
@@ -91,16 +97,19 @@ fn spare_last(regex: &Regex, line_ends: bool, text: &str) -> Result<Vec<(Offsets
     Ok(words)
 }
 
-fn digit_groups(runs: &Regex, text: &str) -> Result<Vec<(Offsets, bool)>> {
+fn digit_groups(runs: &Regex, apart: bool, text: &str) -> Result<Vec<(Offsets, bool)>> {
     let mut words = Vec::new();
     for run in runs.find_iter(text) {
         let run = run?;
         let n = run.as_str().chars().count();
-        // A cut before every whole group; less than a group stays with what is before it.
+        // A cut before every whole group, and around the run where less than a group is a word of its own.
         for (i, (at, _)) in run.as_str().char_indices().enumerate() {
-            if (n - i).is_multiple_of(3) {
+            if (n - i).is_multiple_of(3) || apart && i == 0 {
                 add_gap(&mut words, run.start() + at);
             }
+        }
+        if apart {
+            add_gap(&mut words, run.end());
         }
     }
     add_gap(&mut words, text.len());
@@ -139,5 +148,7 @@ mod tests {
         assert_eq!(cut(&words, "a1234567b12c123"), ["a1", "234", "567b12c", "123"]);
         assert_eq!(cut(&words, "٣٤٣٤"), ["٣", "٤٣٤"]);
         assert_eq!(cut(&words, ""), [""; 0]);
+        let words = Words::regex(DIGIT_GROUPS_APART).expect("known");
+        assert_eq!(cut(&words, "a1234567 12 1234b"), ["a", "1", "234", "567", " ", "12", " 1234b"]);
     }
 }
