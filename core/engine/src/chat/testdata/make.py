@@ -3,6 +3,9 @@
 
     pip install transformers jinja2 && python make.py
 
+With `python make.py CASES.json TEMPLATE.jinja …` the same conversations through other templates, for
+`SPRAT_TEMPLATE_CASES=CASES.json cargo test -p sprat --lib templates_of_others -- --ignored`.
+
 Each entry has the template (its name, or its text), the variables and `expected`; null where the renderer refuses.
 The templates here and in ../builtin are Sprat's own.
 """
@@ -10,6 +13,7 @@ The templates here and in ../builtin are Sprat's own.
 import datetime
 import json
 import pathlib
+import sys
 
 import transformers.utils.chat_template_utils as utils
 from transformers.utils.chat_template_utils import _compile_jinja_template, render_jinja_template
@@ -194,11 +198,18 @@ EDGES = [
 
 def write(name, entries):
     lines = ",\n".join(json.dumps(e, ensure_ascii=False) for e in entries)
-    (HERE / name).write_text(f"[\n{lines}\n]\n", encoding="utf-8")
+    pathlib.Path(HERE, name).write_text(f"[\n{lines}\n]\n", encoding="utf-8")
     print(name, len(entries), "entries,", sum(e["expected"] is None for e in entries), "refused")
 
 
 if __name__ == "__main__":
+    if len(sys.argv) > 2:
+        sources = {path: pathlib.Path(path).read_text(encoding="utf-8") for path in sys.argv[2:]}
+        write(pathlib.Path(sys.argv[1]).absolute(), [
+            {"file": path, "template": source, "chat": name, "expected": render(source, chat)}
+            for path, source in sources.items() for name, chat in CONVERSATIONS.items()
+        ])
+        sys.exit()
     builtins = sorted((HERE.parent / "builtin").glob("*.jinja"))
     write("builtin.json", [
         {"file": path.stem, "chat": name, "expected": render(path.read_text(encoding="utf-8"), chat)}
