@@ -140,10 +140,13 @@ fn update_and_dot2(row: &mut [f32], y: &[f32], z: &[f32], f: impl Fn(f32, f32) -
     let (chunks, tail) = row.as_chunks_mut::<16>();
     let ((ys, y_tail), (zs, z_tail)) = (y.as_chunks::<16>(), z.as_chunks::<16>());
     for ((chunk, y), z) in chunks.iter_mut().zip(ys).zip(zs) {
+        // Values of their own: for all the compiler knows, what is stored in a row could be what is read of `y` and `z` next.
+        let (mut s, y, z) = (*chunk, *y, *z);
         for i in 0..16 {
-            chunk[i] = f(chunk[i], y[i]);
-            sums[i] = chunk[i].mul_add(z[i], sums[i]);
+            s[i] = f(s[i], y[i]);
+            sums[i] = s[i].mul_add(z[i], sums[i]);
         }
+        *chunk = s;
     }
     for (((s, y), z), sum) in tail.iter_mut().zip(y_tail).zip(z_tail).zip(&mut sums) {
         *s = f(*s, *y);
