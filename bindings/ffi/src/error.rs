@@ -89,6 +89,7 @@ impl From<Error> for FfiError {
             | Error::WrongShape { .. }
             | Error::Split { .. }
             | Error::FileLost
+            | Error::CacheLost
             | Error::Saved { .. } => Self::Damaged { reason },
             Error::Chat(ChatError::UnknownTemplate { .. }) => Self::InvalidArgument { reason },
             Error::Chat(_) | Error::NoTemplate => Self::Template { reason },
@@ -102,6 +103,7 @@ impl From<Error> for FfiError {
             Error::OutOfMemory { bytes, .. } | Error::OverBudget { bytes, .. } => {
                 Self::OutOfMemory { reason, bytes: bytes as u64 }
             }
+            Error::NoThread { .. } => Self::OutOfMemory { reason, bytes: 0 },
             Error::Busy => Self::Busy,
             Error::Closed => Self::Closed,
             _ => Self::Internal { reason },

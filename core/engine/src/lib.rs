@@ -9,6 +9,7 @@ mod file;
 mod governor;
 mod model;
 mod session;
+mod threads;
 mod weights;
 
 pub mod chat;

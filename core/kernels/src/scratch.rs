@@ -20,6 +20,14 @@ impl Scratch {
         Self { lines: vec![Line([0; 64]); MAX_SCRATCH_BYTES / 64] }
     }
 
+    /// The same; none where the system has no memory for it.
+    pub fn try_new() -> Option<Self> {
+        let mut lines = Vec::new();
+        lines.try_reserve_exact(MAX_SCRATCH_BYTES / 64).ok()?;
+        lines.resize(MAX_SCRATCH_BYTES / 64, Line([0; 64]));
+        Some(Self { lines })
+    }
+
     /// The whole buffer as bytes, 64-byte aligned, `MAX_SCRATCH_BYTES` long.
     pub fn bytes_mut(&mut self) -> &mut [u8] {
         let len = self.lines.len() * 64;

@@ -40,7 +40,7 @@ const IMPORTED: &[&str] = &["sprat-gguf", "sprat-kernels", "sprat-metal", "sprat
 /// and standing left of the model, they know nothing of it.
 const ORDER: &[&[&str]] = &[
     &["error"],
-    &["file", "governor"],
+    &["file", "governor", "threads"],
     &["tokenizer", "chat", "sampler", "text"],
     &["config"],
     &["weights"],

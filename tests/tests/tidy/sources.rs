@@ -38,6 +38,7 @@ const UNSAFE: &[(&str, &str)] = &[
     ("core/metal/src/device.rs", "calls into Metal, and buffers over the mapped file"),
     ("tests/fuzz/src/allocations.rs", "an allocator that refuses large requests"),
     ("tests/tests/allocations.rs", "an allocator that counts"),
+    ("tests/tests/limits.rs", "sets limits of its own process"),
     ("tests/tests/lost_file.rs", "faults on purpose, and a handler of an app's own"),
 ];
 

@@ -17,6 +17,7 @@ use super::python;
 use super::tags::rewrite_tags;
 use super::time::LocalTime;
 use crate::error::ChatError;
+use crate::threads;
 
 /// Name of the one template in each environment.
 const NAME: &str = "chat_template";
@@ -242,8 +243,9 @@ impl fmt::Debug for ChatTemplate {
 fn on_own_stack<T: Send>(template_bytes: usize, work: impl FnOnce() -> T + Send) -> Result<T, ChatError> {
     let stack_bytes = BASE_STACK_BYTES + template_bytes * STACK_BYTES_PER_BYTE;
     std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().name("sprat-template".to_owned()).stack_size(stack_bytes);
-        let thread = thread.spawn_scoped(scope, work).map_err(|_| ChatError::NoStack { stack_bytes })?;
+        let thread =
+            threads::builder("sprat-template", stack_bytes).and_then(|thread| thread.spawn_scoped(scope, work));
+        let thread = thread.map_err(|_| ChatError::NoStack { stack_bytes })?;
         thread.join().map_err(|_| ChatError::Render { line: 0, reason: "internal fault".to_owned() })
     })
 }

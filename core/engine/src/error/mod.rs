@@ -37,6 +37,10 @@ pub enum Error {
     /// The model's file was shortened, or its storage is gone, while it was open. The model answers nothing any more.
     #[error("the model's file was shortened or lost while it was open: open it again")]
     FileLost,
+    /// The file that the session was restored from was shortened, or its storage is gone. The turn is undone, and the next
+    /// one reads the transcript anew.
+    #[error("the saved session's file was shortened or lost: the next turn reads the transcript anew")]
+    CacheLost,
     /// The guard of mapped files could not be installed.
     #[error("cannot guard mapped files: {source}")]
     Guard {
@@ -146,6 +150,12 @@ pub enum Error {
         what: &'static str,
         /// How much.
         bytes: usize,
+    },
+    /// The system gave no thread, for lack of memory or because the app has as many as it may.
+    #[error("no thread: {source}")]
+    NoThread {
+        /// What the system said.
+        source: std::io::Error,
     },
     /// It would take more anonymous memory than the app allows the model.
     #[error("{bytes} bytes of {what} on top of {used} exceed the {limit} that the model may allocate")]

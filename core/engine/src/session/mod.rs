@@ -16,7 +16,6 @@ mod turn;
 mod writer;
 
 use std::sync::Arc;
-use std::thread;
 
 pub use conversation::{Input, ToolResult};
 pub use options::{GenerationOptions, SessionOptions, WhenFull};
@@ -28,6 +27,7 @@ use crate::chat::{ChatTemplate, Message, Tool};
 use crate::error::Error;
 use crate::model::{Context, Guard, Model};
 use crate::sampler::{Sampler, SamplerOptions};
+use crate::threads;
 use conversation::Conversation;
 use state::{Engine, Inner, State};
 use stream::Queue;
@@ -77,8 +77,9 @@ impl Session {
         let (queue, guard) = self.new_queue()?;
         let (inner, options) = (self.inner.clone(), options.clone());
         let turn = Turn { inner, conversation, options, queue: queue.clone(), guard };
-        let thread = thread::Builder::new().name("sprat-turn".to_owned()).spawn(move || turn.run());
-        thread.map_err(|_| Error::Internal { what: "no thread" })?;
+        let thread =
+            threads::builder("sprat-turn", threads::STACK_BYTES).and_then(|thread| thread.spawn(move || turn.run()));
+        thread.map_err(|source| Error::NoThread { source })?;
         // The new thread waits for the lock that is held here.
         state.turn = Some(queue.clone());
         state.partial = None;

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicUsize;
 
-use sprat_kernels::{ActivationKind, Activations, Isa, Scratch, State};
+use sprat_kernels::{ActivationKind, Activations, Isa, MAX_SCRATCH_BYTES, Scratch, State};
 
 use super::experts::{LocalMixture, Mixture};
 use super::kv::PAGE;
@@ -369,7 +369,7 @@ impl Buffers {
                     .as_ref()
                     .map(|experts| LocalMixture::new(experts, layers, batch, dim))
                     .transpose()?,
-                scratch: Scratch::new(),
+                scratch: Scratch::try_new().ok_or(Error::OutOfMemory { what: "buffers", bytes: MAX_SCRATCH_BYTES })?,
             })
         };
         Ok(Self {
