@@ -36,6 +36,8 @@ const CASES: &[Case] = &[
     ("guarded between two passes", guarded_between_two_passes, End::Well),
     ("guarded at any moment of a batch", guarded_at_any_moment_of_a_batch, End::Well),
     ("guarded while a reply is written", guarded_while_a_reply_is_written, End::Well),
+    ("a saved session shortened between turns", saved_session_shortened_between_turns, End::Well),
+    ("guarded: a saved session shortened at any moment", guarded_saved_session_at_any_moment, End::Well),
     ("not guarded between two passes", between_two_passes, End::BySigbus),
     ("a fault elsewhere", fault_elsewhere, End::BySigbus),
     ("a fault elsewhere, with a handler", fault_elsewhere_with_a_handler, End::ByOwnHandler),
@@ -229,6 +231,65 @@ fn guarded_while_a_reply_is_written(file: &Path) {
     let error = stream.find_map(Result::err).expect("the file is short");
     assert!(matches!(error, Error::FileLost), "{error:?}");
     refuses(&session, 2);
+}
+
+/// A session of some pages, saved beside the model's file; and what it answers.
+fn saved_session(model: &Arc<Model>, file: &Path) -> (PathBuf, String) {
+    let session = session(model);
+    session.respond("a prompt that fills more than one page of the cache with its tokens", &greedy(60)).expect("well");
+    let path = file.with_extension("session");
+    session.save(&path).expect("there is room on the disk");
+    (path, session.respond("go on", &greedy(8)).expect("well").text)
+}
+
+/// Only the cache is lost, so nothing is.
+fn saved_session_shortened_between_turns(file: &Path) {
+    let model = open(file);
+    let (path, expected) = saved_session(&model, file);
+    let restore =
+        || Session::restore(&model, &path, SessionOptions { context: context_options(), ..Default::default() });
+    let [first, second, third] = [(); 3].map(|()| restore().expect("just written"));
+    shorten(&path, 20_000);
+    let reply = first.respond("go on", &greedy(8)).expect("it reads its transcript anew");
+    assert_eq!((reply.cached_tokens, &reply.text), (0, &expected));
+    let error = restore().err().expect("the file is short");
+    assert!(matches!(error, Error::Saved { .. }), "{error}");
+    second.save(&path).expect("what is left of it");
+    let again = restore().expect("just written");
+    for session in [second, third.fork().expect("idle"), again] {
+        assert_eq!(session.respond("go on", &greedy(8)).expect("it reads its transcript anew").text, expected);
+    }
+}
+
+fn guarded_saved_session_at_any_moment(file: &Path) {
+    guard_mapped_files().expect("a handler may be installed");
+    let model = open(file);
+    let (path, expected) = saved_session(&model, file);
+    let whole = fs::read(&path).expect("just written");
+    let mut random = Random(13);
+    let mut lost = 0;
+    for round in 0..40 {
+        let path = file.with_extension(format!("{round}"));
+        fs::write(&path, &whole).expect("there is room on the disk");
+        let options = SessionOptions { context: context_options(), ..SessionOptions::default() };
+        let session = Session::restore(&model, &path, options).expect("just written");
+        let own = session.clone();
+        let reader = std::thread::spawn(move || own.respond("go on", &greedy(8)));
+        std::thread::sleep(Duration::from_micros(random.below(4000) as u64));
+        shorten(&path, random.below(whole.len()) as u64);
+        let text = match reader.join().expect("nothing panics") {
+            Ok(reply) => reply.text,
+            Err(error) => {
+                assert!(matches!(error, Error::CacheLost), "{error:?}");
+                assert_eq!(session.transcript().len(), 2, "a failed turn changes nothing");
+                lost += 1;
+                session.respond("go on", &greedy(8)).expect("it reads its transcript anew").text
+            }
+        };
+        assert_eq!(text, expected, "round {round}");
+        session.save(&path).expect("what is left of it");
+    }
+    println!("{lost} of 40 turns noticed");
 }
 
 /// Reads what is gone of a mapping that is not the engine's, while the engine has some of its own.

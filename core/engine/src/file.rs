@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use memmap2::{Advice, Mmap, MmapMut, MmapOptions, UncheckedAdvice};
+use memmap2::{Advice, Mmap, MmapOptions, MmapRaw, UncheckedAdvice};
 
 pub use checksum::Checksum;
 pub use guard::guard_mapped_files;
@@ -127,8 +127,7 @@ impl MappedFile {
     /// Whether every byte that was mapped is still in its file, as far as the system tells. Once it was not, never again: what
     /// was read meanwhile is of no use. One call of the system for each part.
     pub(crate) fn check(&self) -> Result<(), Error> {
-        let is_short = |part: &Part| part.file.metadata().map_or(true, |meta| meta.len() < part.end);
-        if self.parts.iter().any(is_short) {
+        if self.parts.iter().any(|part| is_shorter(&part.file, part.end)) {
             self.lost.store(true, Ordering::Relaxed);
         }
         if self.lost.load(Ordering::Relaxed) { Err(Error::FileLost) } else { Ok(()) }
@@ -223,16 +222,59 @@ mod resident {
     }
 }
 
-/// Maps a file so that what is written stays in memory alone.
-pub fn map_private(path: &Path) -> Result<MmapMut, Error> {
-    let failed = |source| Error::Open { path: path.to_owned(), source };
-    let file = File::open(path).map_err(failed)?;
-    if !file.metadata().map_err(failed)?.is_file() {
-        return Err(failed(std::io::Error::other("not a regular file")));
+/// Whether a file ends before `end`, or does not say.
+fn is_shorter(file: &File, end: u64) -> bool {
+    file.metadata().map_or(true, |meta| meta.len() < end)
+}
+
+/// A saved session, mapped read-only. Like a model file it stays open and is watched, but what is lost of it is a cache.
+#[derive(Debug)]
+pub struct SavedFile {
+    _watched: guard::Watched, // before the mapping, so that it goes first
+    map: Arc<MmapRaw>,
+    file: File,
+    lost: Arc<AtomicBool>,
+}
+
+impl SavedFile {
+    /// Maps the whole file.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        let failed = |source| Error::Open { path: path.to_owned(), source };
+        let file = File::open(path).map_err(failed)?;
+        if !file.metadata().map_err(failed)?.is_file() {
+            return Err(failed(std::io::Error::other("not a regular file")));
+        }
+        let map = MmapOptions::new().map_raw_read_only(&file).map_err(failed)?;
+        let lost = Arc::default();
+        // SAFETY: readable bytes of this mapping, which any pattern of bits may stand in.
+        let bytes = unsafe { std::slice::from_raw_parts(map.as_ptr(), map.len()) };
+        Ok(Self { _watched: guard::Watched::new(bytes, &lost), map: Arc::new(map), file, lost })
     }
-    // SAFETY: as for a model file: private, of plain numbers, and SECURITY.md asks apps not to write into it. A session is
-    // replaced by renaming, never written in place.
-    unsafe { MmapOptions::new().map_copy(&file) }.map_err(failed)
+
+    /// All of it.
+    pub fn bytes(&self) -> &[u8] {
+        // SAFETY: readable, as long, and nobody writes it: not through this mapping, which is read-only, and SECURITY.md asks
+        // apps not to write into the file, as for a model file. A session is replaced by renaming, never written in place.
+        unsafe { std::slice::from_raw_parts(self.map.as_ptr(), self.map.len()) }
+    }
+
+    /// The mapping. It is watched only while the file lives.
+    pub(crate) fn map(&self) -> &Arc<MmapRaw> {
+        &self.map
+    }
+
+    /// Asks the system whether every byte that was mapped is still there; for good once one was not.
+    pub(crate) fn is_lost(&self) -> bool {
+        if is_shorter(&self.file, self.map.len() as u64) {
+            self.lost.store(true, Ordering::Relaxed);
+        }
+        self.was_lost()
+    }
+
+    /// Whether bytes that were mapped are known to be gone.
+    pub(crate) fn was_lost(&self) -> bool {
+        self.lost.load(Ordering::Relaxed)
+    }
 }
 
 /// Anonymous bytes of this process, what it allocated and not what it mapped from files, by the system's own word; 0 where

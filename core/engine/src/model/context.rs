@@ -204,6 +204,11 @@ impl Context {
         self.cache.rewind(len)
     }
 
+    /// Whether what it holds is gone with the file that it was restored from: only rewinding to 0 helps.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.cache.is_lost()
+    }
+
     /// Whether [`Context::rewind`] comes back to any position.
     pub fn rewinds_exactly(&self) -> bool {
         self.model.config.state_len == 0
@@ -296,6 +301,9 @@ impl Context {
             return Err(Error::ContextFull { used, limit: self.max_positions });
         }
         self.model.file.check()?;
+        if self.cache.is_lost() {
+            return Err(Error::CacheLost);
+        }
         let before = self.cache.mark();
         let result = work(self);
         if result.is_err() {
@@ -342,6 +350,9 @@ impl Context {
         if lost.load(Ordering::Relaxed) {
             // Zeros were computed with.
             return Err(Error::FileLost);
+        }
+        if self.cache.was_lost() {
+            return Err(Error::CacheLost);
         }
         let ran = ran?;
         if on_trial {

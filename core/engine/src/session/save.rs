@@ -6,8 +6,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use memmap2::MmapRaw;
-
 use super::Session;
 use super::head::fits;
 use super::options::SessionOptions;
@@ -30,8 +28,9 @@ impl Session {
         self.inner.model.file.check()?;
         let (conversation, Snapshot { cache, mut fed }) = (state.conversation.clone(), engine.snapshot());
         let (positions, format) = (engine.context.max_positions(), engine.context.kv_format());
-        if !engine.context.rewinds_exactly() {
-            // What layers carry from token to token is not saved: such a session reads its transcript anew.
+        let lost = cache.is_lost();
+        if lost || !engine.context.rewinds_exactly() {
+            // What layers carry from token to token is not saved, nor what is gone: such a session reads its transcript anew.
             fed.clear();
         }
         drop(state);
@@ -55,6 +54,9 @@ impl Session {
                 sum.update(bytes);
                 file.write_all(bytes)
             })?;
+            if !lost && cache.was_lost() {
+                return Err(io::Error::other("the file that the session was restored from is gone"));
+            }
             let file_bytes = (cache_start + pages.len_bytes()) as u64;
             file.set_len(file_bytes)?;
             let header = Header {
@@ -71,8 +73,9 @@ impl Session {
         replace(path, write).map_err(|source| Error::Save { path: path.to_owned(), source })
     }
 
-    /// Takes a saved session up again. Its cache is mapped, not read into memory of its own: pages become the session's own
-    /// as they are written to. What the file says of messages and tools replaces what the options say.
+    /// Takes a saved session up again. Its cache is mapped, not read into memory of its own: pages are copied before they are
+    /// written to. Should the file be shortened meanwhile, the cache is lost and nothing else: a turn that notices in its middle
+    /// fails with [`Error::CacheLost`], and the next one reads the transcript anew. What the file says of messages and tools replaces what the options say.
     ///
     /// # Errors
     /// [`Error::Open`]; [`Error::Saved`] where the file is damaged or of another model: [`SavedSession::open`] may still
@@ -90,11 +93,11 @@ impl Session {
             return Err(fault(&saved.path, SavedFault::OtherModel));
         }
         let pages = SavedPages::new(&self.inner.model.config.layers, saved.format, saved.tokens.len());
-        if saved.map.len() - saved.cache_start != pages.len_bytes() {
+        if saved.file.bytes().len() - saved.cache_start != pages.len_bytes() {
             return Err(fault(&saved.path, SavedFault::Damaged { part: "cache" }));
         }
         saved.check_cache().map_err(|found| fault(&saved.path, found))?;
-        let SavedSession { path, map, cache_start, conversation, tokens, positions, format, .. } = saved;
+        let SavedSession { path, file, cache_start, conversation, tokens, positions, format, .. } = saved;
         let mut state = self.inner.idle()?;
         let mut engine = state.engine.take().ok_or(Error::Closed)?;
         // A context that the cache does not fit, or that stores it otherwise, reads the transcript anew. Some files rotate
@@ -103,7 +106,7 @@ impl Session {
         let model = &self.inner.model;
         let rotates_alike = model.weights.rotate_alike(&model.config, limit, positions);
         if tokens.len() <= limit && rotates_alike && format == engine.context.kv_format() {
-            let restored = pages.restore(&engine.context.snapshot(), MmapRaw::from(map), cache_start);
+            let restored = pages.restore(&engine.context.snapshot(), file, cache_start);
             let restored = restored.ok_or_else(|| fault(&path, SavedFault::Damaged { part: "cache" }))?;
             engine.restore(Snapshot { cache: restored, fed: tokens });
         }

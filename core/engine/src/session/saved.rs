@@ -11,7 +11,6 @@
 
 use std::path::{Path, PathBuf};
 
-use memmap2::MmapMut;
 use serde_json::{Map, Value as Json, json};
 use sprat_kernels::KvFormat;
 
@@ -19,7 +18,7 @@ use super::conversation::Conversation;
 use super::head;
 use crate::chat::{Message, Role, Tool, ToolCall};
 use crate::error::{Error, SavedFault};
-use crate::file::{Checksum, map_private};
+use crate::file::{Checksum, SavedFile};
 use crate::model::Model;
 
 const MAGIC: &[u8; 8] = b"SPRATSES";
@@ -98,7 +97,7 @@ impl Header {
 #[derive(Debug)]
 pub struct SavedSession {
     pub(super) path: PathBuf,
-    pub(super) map: MmapMut,
+    pub(super) file: SavedFile,
     pub(super) cache_start: usize,
     pub(super) conversation: Conversation,
     pub(super) tokens: Vec<u32>,
@@ -116,12 +115,13 @@ impl SavedSession {
     /// [`Error::Open`], or [`Error::Saved`] with what is wrong with it.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref().to_owned();
-        let map = map_private(&path)?;
-        Self::parse(&path, map).map_err(|fault| Error::Saved { path, fault })
+        let file = SavedFile::open(&path)?;
+        Self::parse(&path, file).map_err(|fault| Error::Saved { path, fault })
     }
 
-    fn parse(path: &Path, map: MmapMut) -> Result<Self, SavedFault> {
-        let header = Header::parse(&map)?;
+    fn parse(path: &Path, file: SavedFile) -> Result<Self, SavedFault> {
+        let map = file.bytes();
+        let header = Header::parse(map)?;
         let found = map.len() as u64;
         if header.file_bytes != found {
             return Err(SavedFault::Truncated { found, expected: header.file_bytes });
@@ -142,7 +142,7 @@ impl SavedSession {
         let (cache_sum, fingerprint) = (header.cache_sum, header.fingerprint);
         Ok(Self {
             path: path.to_owned(),
-            map,
+            file,
             cache_start,
             conversation,
             tokens,
@@ -165,7 +165,7 @@ impl SavedSession {
 
     /// Compares the cache with its checksum.
     pub(super) fn check_cache(&self) -> Result<(), SavedFault> {
-        let sum = Checksum::of(&self.map[self.cache_start..]);
+        let sum = Checksum::of(&self.file.bytes()[self.cache_start..]);
         if sum == self.cache_sum { Ok(()) } else { Err(SavedFault::Damaged { part: "cache" }) }
     }
 }

@@ -75,7 +75,8 @@ impl Engine {
     /// Keeps what the cache has in common with `ids`, the last of them left out: to be fed for its logits. Tells how
     /// many tokens stay.
     pub fn keep_common(&mut self, ids: &[u32]) -> usize {
-        let same = self.fed.iter().zip(ids).take_while(|(a, b)| a == b).count();
+        let same =
+            if self.context.is_lost() { 0 } else { self.fed.iter().zip(ids).take_while(|(a, b)| a == b).count() };
         let at = self.context.rewind(same.min(ids.len().saturating_sub(1)));
         self.fed.truncate(at);
         at

@@ -10,6 +10,7 @@ use super::shared::Shared;
 use super::state::{Moment, States};
 use crate::config::{Config, LayerConfig};
 use crate::error::Error;
+use crate::file::SavedFile;
 
 /// Positions of a page. Also the unit of the online softmax, so it must not change with anything.
 pub const PAGE: usize = 64;
@@ -103,6 +104,8 @@ pub struct KvCache {
     pub(super) states: States,
     pub(super) len: usize,
     pub(super) ledger: Arc<Ledger>,
+    /// The saved session that pages lie in, as long as there may be such pages.
+    pub(super) file: Option<Arc<SavedFile>>,
 }
 
 /// A place in a sequence to come back to, as long as only more tokens follow.
@@ -128,7 +131,7 @@ impl KvCache {
 
     /// An empty cache of a format that was checked.
     pub(super) fn empty(format: KvFormat, ledger: Arc<Ledger>) -> Self {
-        Self { format, layers: Vec::new(), states: States::default(), len: 0, ledger }
+        Self { format, layers: Vec::new(), states: States::default(), len: 0, ledger, file: None }
     }
 
     /// Positions that are filled.
@@ -200,8 +203,21 @@ impl KvCache {
         len
     }
 
+    /// Asks whether pages are gone with the file that they lie in.
+    pub fn is_lost(&self) -> bool {
+        self.file.as_ref().is_some_and(|file| file.is_lost())
+    }
+
+    /// Whether pages are known to be gone.
+    pub fn was_lost(&self) -> bool {
+        self.file.as_ref().is_some_and(|file| file.was_lost())
+    }
+
     fn cut(&mut self, len: usize) {
         self.len = len;
+        if len == 0 {
+            self.file = None;
+        }
         let pages = len.div_ceil(PAGE);
         self.layers.iter_mut().for_each(|own| own.truncate(pages));
     }

@@ -3,12 +3,12 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use memmap2::MmapRaw;
 use sprat_kernels::KvFormat;
 
 use super::kv::{KvCache, PAGE, Page};
 use super::shared::Shared;
 use crate::config::LayerConfig;
+use crate::file::SavedFile;
 
 /// Pages in a file begin at multiples of it: one page of the system on every phone.
 const FILE_ALIGN: usize = 16 * 1024;
@@ -57,19 +57,19 @@ impl SavedPages {
         Ok(())
     }
 
-    /// The cache whose bytes begin at `start_bytes` of a private mapping that serves nothing else. None if they do not
-    /// fit into it.
-    pub fn restore(&self, like: &KvCache, map: MmapRaw, start_bytes: usize) -> Option<KvCache> {
-        let (map, mut cache) = (Arc::new(map), KvCache::empty(self.format, like.ledger.clone()));
+    /// The cache whose bytes begin at `start_bytes` of a file. None if they do not fit into it.
+    pub fn restore(&self, like: &KvCache, file: SavedFile, start_bytes: usize) -> Option<KvCache> {
+        let mut cache = KvCache::empty(self.format, like.ledger.clone());
         for (layer, values, places) in &self.layers {
             let page = |place: &Range<usize>| {
-                // SAFETY: pages have places of their own, and the mapping serves nothing but this cache.
-                let data = unsafe { Shared::part_of(&map, start_bytes + place.start, *values) }?;
+                // SAFETY: nobody writes the mapping, since pages that are not counted in a ledger are copied before.
+                let data = unsafe { Shared::part_of(file.map(), start_bytes + place.start, *values) }?;
                 Some(Arc::new(Page::of(data, layer, self.format)))
             };
             cache.layers.push(places.iter().map(page).collect::<Option<_>>()?);
         }
         cache.len = self.len;
+        cache.file = Some(Arc::new(file));
         Some(cache)
     }
 }

@@ -68,10 +68,10 @@ impl<T: Number> Shared<T> {
         unsafe { Self::part_of(&Arc::new(map), 0, len) }
     }
 
-    /// `len` values from `start_bytes` of a private mapping; none if they are not whole, aligned values inside it.
+    /// `len` values from `start_bytes` of a mapping; none if they are not whole, aligned values inside it.
     ///
     /// # Safety
-    /// Nothing else reads or writes these bytes of the mapping while the buffer lives.
+    /// Nothing else writes these bytes of the mapping while the buffer lives, nor reads them if the buffer is written.
     pub unsafe fn part_of(map: &Arc<MmapRaw>, start_bytes: usize, len: usize) -> Option<Self> {
         let end = len.checked_mul(size_of::<T>())?.checked_add(start_bytes)?;
         if end > map.len() || !(map.as_ptr().addr() + start_bytes).is_multiple_of(align_of::<T>()) {
