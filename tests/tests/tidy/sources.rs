@@ -37,6 +37,7 @@ const UNSAFE: &[(&str, &str)] = &[
     ("core/kernels/src/scratch.rs", "memory reused under several types"),
     ("core/metal/src/device.rs", "calls into Metal, and buffers over the mapped file"),
     ("tests/fuzz/src/allocations.rs", "an allocator that refuses large requests"),
+    ("tests/loom/tests/models.rs", "cells of which loom checks each access"),
     ("tests/tests/allocations.rs", "an allocator that counts"),
     ("tests/tests/limits.rs", "sets limits of its own process"),
     ("tests/tests/lost_file.rs", "faults on purpose, and a handler of an app's own"),

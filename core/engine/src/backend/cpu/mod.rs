@@ -22,6 +22,7 @@ mod shared;
 mod state;
 mod stream;
 mod streams;
+mod sync;
 mod ticket;
 mod trial;
 

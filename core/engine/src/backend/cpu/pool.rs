@@ -1,14 +1,16 @@
 //! The worker pool: one wake-up per forward pass; barriers and shared-out chunks inside it.
 
-use std::cell::UnsafeCell;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::thread::{self, Thread};
-use std::time::{Duration, Instant};
+use std::sync::OnceLock;
+use std::sync::atomic::AtomicBool as Flag;
+use std::time::Duration;
 
 use super::limit::Limit;
+use super::sync::{
+    Arc, AtomicBool, AtomicU32, AtomicUsize, Condvar, Instant, JoinHandle, Mutex, MutexGuard, Ordering, PoisonError,
+    UnsafeCell, park, spawn, spin,
+};
 use super::ticket::Tickets;
 use crate::error::Error;
 
@@ -23,12 +25,14 @@ pub const MAX_WORKERS: usize = 64;
 const LATE: Duration = Duration::from_millis(1);
 
 /// Threads that wait for a pass to run. One per process serves all models; passes take turns.
+#[derive(Default)]
 pub struct Pool {
     tickets: Tickets,
     turn: Mutex<Turn>,
 }
 
 /// What a pass holds while it runs.
+#[derive(Default)]
 struct Turn {
     helpers: Vec<Helper>,
     limit: Limit,
@@ -52,15 +56,16 @@ pub enum Work {
     Batch,
 }
 
+/// A thread that waits for work; it ends when this is dropped.
 struct Helper {
     slot: Arc<Slot>,
-    thread: Thread,
+    thread: Option<JoinHandle<()>>, // until it is dropped
 }
 
 /// Where one helper thread gets its work.
 struct Slot {
     ready: AtomicBool,
-    job: UnsafeCell<Option<Job>>,
+    job: UnsafeCell<Option<Job>>, // none: no more work comes
 }
 
 // SAFETY: `job` is written by the caller while `ready` is false and read by its helper after seeing `ready`.
@@ -79,9 +84,9 @@ struct Job {
 #[derive(Clone, Copy)]
 pub struct Halt<'a> {
     /// Somebody wants the work stopped.
-    pub stop: &'a AtomicBool,
+    pub stop: &'a Flag,
     /// What the pass reads is gone.
-    pub lost: &'a AtomicBool,
+    pub lost: &'a Flag,
 }
 
 impl Halt<'_> {
@@ -122,15 +127,11 @@ impl Pool {
     /// The pool of this process.
     pub fn global() -> &'static Self {
         static POOL: OnceLock<Pool> = OnceLock::new();
-        POOL.get_or_init(Self::new)
-    }
-
-    fn new() -> Self {
-        Self { tickets: Tickets::default(), turn: Mutex::new(Turn { helpers: Vec::new(), limit: Limit::default() }) }
+        POOL.get_or_init(Self::default)
     }
 
     /// Runs `program` on up to `workers` threads, the caller among them, and returns when all have left it.
-    /// Fails with [`Error::Stopped`] once `halt` is seen, or [`Error::Internal`] if a worker panicked.
+    /// Fails with [`Error::Stopped`] once `halt` is seen, [`Error::Internal`] if a worker panicked, or [`Error::NoThread`].
     pub fn run(
         &self,
         work: Work,
@@ -146,7 +147,7 @@ impl Pool {
         let wanted = workers.clamp(1, MAX_WORKERS);
         let workers = if work == Work::Token { wanted.min(limit.workers()) } else { wanted };
         while helpers.len() + 1 < workers {
-            let helper = Helper::spawn(helpers.len() + 1).map_err(|_| Error::Internal { what: "no thread" })?;
+            let helper = Helper::spawn(helpers.len() + 1).map_err(|source| Error::NoThread { source })?;
             helpers.push(helper);
         }
         let meeting = Meeting {
@@ -175,10 +176,7 @@ impl Pool {
             }
         };
         for (i, helper) in helpers.iter().take(workers - 1).enumerate() {
-            // SAFETY: the helper is idle (it left the last pass, or never had one), so nobody reads the slot.
-            unsafe { *helper.slot.job.get() = Some(Job { index: i + 1, ..job }) };
-            helper.slot.ready.store(true, Ordering::Release);
-            helper.thread.unpark();
+            helper.hand(Some(Job { index: i + 1, ..job }));
         }
         meeting.work(0, program);
         meeting.leave_together();
@@ -199,28 +197,30 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Spins until `done` or the time is up; tells whether it is done.
-fn spin(done: impl Fn() -> bool) -> bool {
-    let start = Instant::now();
-    loop {
-        for _ in 0..64 {
-            if done() {
-                return true;
-            }
-            std::hint::spin_loop();
-        }
-        if start.elapsed() > SPIN {
-            return false;
-        }
-    }
-}
-
 impl Helper {
     fn spawn(number: usize) -> std::io::Result<Self> {
         let slot = Arc::new(Slot { ready: AtomicBool::new(false), job: UnsafeCell::new(None) });
         let own = slot.clone();
-        let handle = thread::Builder::new().name(format!("sprat-{number}")).spawn(move || own.serve())?;
-        Ok(Self { slot, thread: handle.thread().clone() })
+        let thread = spawn(&format!("sprat-{number}"), move || own.serve())?;
+        Ok(Self { slot, thread: Some(thread) })
+    }
+
+    /// To a helper that is idle: it left the last pass, or never had one.
+    fn hand(&self, job: Option<Job>) {
+        // SAFETY: an idle helper does not read the slot before it sees `ready`.
+        self.slot.job.with_mut(|place| unsafe { *place = job });
+        self.slot.ready.store(true, Ordering::Release);
+        if let Some(thread) = &self.thread {
+            thread.thread().unpark();
+        }
+    }
+}
+
+impl Drop for Helper {
+    fn drop(&mut self) {
+        self.hand(None);
+        // Panics of a pass are caught; there is no other end than the one asked for.
+        let _ended = self.thread.take().map(JoinHandle::join);
     }
 }
 
@@ -228,20 +228,19 @@ impl Slot {
     fn serve(&self) {
         loop {
             let ready = || self.ready.load(Ordering::Acquire);
-            if !spin(ready) {
+            if !spin(SPIN, ready) {
                 while !ready() {
-                    thread::park();
+                    park();
                 }
             }
             // SAFETY: `ready` says that the caller has written the slot and will not touch it until we leave.
-            let job = unsafe { (*self.job.get()).take() };
+            let job = self.job.with_mut(|place| unsafe { (*place).take() });
             self.ready.store(false, Ordering::Release);
-            if let Some(Job { program, meeting, index }) = job {
-                // SAFETY: the caller of `run` waits in `leave_together`, so both are alive until `inside` drops below.
-                let (program, meeting) = unsafe { (&*program, &*meeting) };
-                meeting.work(index, program);
-                meeting.leave();
-            }
+            let Some(Job { program, meeting, index }) = job else { return };
+            // SAFETY: the caller of `run` waits in `leave_together`, so both are alive until `inside` drops below.
+            let (program, meeting) = unsafe { (&*program, &*meeting) };
+            meeting.work(index, program);
+            meeting.leave();
         }
     }
 }
@@ -251,7 +250,7 @@ impl Meeting<'_> {
         let team = Team { meeting: self, index };
         if catch_unwind(AssertUnwindSafe(|| program(&team))).is_err() {
             // The others may be waiting at a barrier that this worker will never reach.
-            self.fault.store(true, Ordering::SeqCst);
+            self.fault.store(true, Ordering::Release);
             let _guard = lock(&self.lock);
             self.wake.notify_all();
         }
@@ -267,7 +266,7 @@ impl Meeting<'_> {
     }
 
     fn leave_together(&self) {
-        spin(|| self.inside.load(Ordering::Acquire) == 0);
+        spin(SPIN, || self.inside.load(Ordering::Acquire) == 0);
         // Taking the lock also waits for the last helper to let go of it.
         let mut guard = lock(&self.lock);
         while self.inside.load(Ordering::Acquire) > 0 {
@@ -292,23 +291,24 @@ impl Team<'_> {
             if m.halt.is_set() {
                 m.halted.store(true, Ordering::Relaxed);
             }
-            // SeqCst here and at `parked`: either the parker sees the new generation or we see the parker. Not a plain store:
-            // on x86 qemu lets arm64's `ldar` overtake an `stlr` before it, and the parker would sleep for ever.
-            m.generation.0.fetch_add(1, Ordering::SeqCst);
-            if m.parked.load(Ordering::SeqCst) > 0 {
+            // Either the parker sees the new generation or we see the parker: both change `parked`, and who comes second sees
+            // all that was before the first. A plain load there may overtake what stands before it (on arm64, and in qemu
+            // on x86), and the parker would sleep for ever.
+            m.generation.0.fetch_add(1, Ordering::AcqRel);
+            if m.parked.fetch_add(0, Ordering::AcqRel) > 0 {
                 let _guard = lock(&m.lock);
                 m.wake.notify_all();
             }
         } else {
-            let passed = || m.generation.0.load(Ordering::SeqCst) != generation || m.fault.load(Ordering::SeqCst);
-            if !spin(passed) {
+            let passed = || m.generation.0.load(Ordering::Acquire) != generation || m.fault.load(Ordering::Acquire);
+            if !spin(SPIN, passed) {
                 let start = Instant::now();
                 let mut guard = lock(&m.lock);
-                m.parked.fetch_add(1, Ordering::SeqCst);
+                m.parked.fetch_add(1, Ordering::AcqRel);
                 while !passed() {
                     guard = m.wake.wait(guard).unwrap_or_else(PoisonError::into_inner);
                 }
-                m.parked.fetch_sub(1, Ordering::SeqCst);
+                m.parked.fetch_sub(1, Ordering::AcqRel);
                 if start.elapsed() > LATE {
                     m.late.fetch_add(1, Ordering::Relaxed);
                 }
@@ -333,16 +333,16 @@ mod tests {
     use super::*;
 
     /// For passes that lose nothing.
-    static SAFE: AtomicBool = AtomicBool::new(false);
+    static SAFE: Flag = Flag::new(false);
 
-    fn halt(stop: &AtomicBool) -> Halt<'_> {
+    fn halt(stop: &Flag) -> Halt<'_> {
         Halt { stop, lost: &SAFE }
     }
 
     #[test]
     fn every_item_of_every_stage_is_done_once() {
-        let pool = Pool::new();
-        let stop = AtomicBool::new(false);
+        let pool = Pool::default();
+        let stop = Flag::new(false);
         for workers in [1, 2, 3, 5] {
             let counts: Vec<AtomicUsize> = (0..1000).map(|_| AtomicUsize::new(0)).collect();
             let program = |team: &Team<'_>| {
@@ -365,8 +365,8 @@ mod tests {
 
     #[test]
     fn stop_ends_the_pass_for_every_worker() {
-        let pool = Pool::new();
-        let stop = AtomicBool::new(false);
+        let pool = Pool::default();
+        let stop = Flag::new(false);
         let stages = AtomicUsize::new(0);
         let program = |team: &Team<'_>| {
             while team.barrier().is_ok() {
@@ -385,8 +385,8 @@ mod tests {
 
     #[test]
     fn a_panic_in_one_worker_is_an_error_not_a_hang() {
-        let pool = Pool::new();
-        let stop = AtomicBool::new(false);
+        let pool = Pool::default();
+        let stop = Flag::new(false);
         for culprit in 0..3 {
             let program = |team: &Team<'_>| {
                 assert!(team.index != culprit, "on purpose");
