@@ -37,3 +37,14 @@ pub fn tidy(context: &Context) -> Result<()> {
 pub fn unit(context: &Context) -> Result<()> {
     Program::cargo(context).args(["test", "--workspace", "--locked"]).run(context)
 }
+
+/// All that comes with us, as deny.toml says. Faults that became known since are looked up where their database can be had.
+pub fn deny(context: &Context) -> Result<()> {
+    let deny = |args: &[&str]| Program::cargo(context).args(["deny", "--locked"]).args(args);
+    deny(&["check", "bans", "licenses", "sources"]).run(context)?;
+    if deny(&["fetch", "db"]).output().is_err() {
+        println!("NOT CHECKED: known faults of dependencies, because their database cannot be reached");
+        return Ok(());
+    }
+    deny(&["check", "advisories"]).run(context)
+}

@@ -17,6 +17,8 @@ pub enum Need {
     Target(&'static str),
     /// A cargo subcommand, and the rustup component that has it.
     Component { subcommand: &'static str, component: &'static str },
+    /// A cargo subcommand of a package of its own.
+    Subcommand { name: &'static str, package: &'static str },
 }
 
 /// The target of arm64 Linux, which qemu can run.
@@ -68,6 +70,8 @@ pub const JDK: Need = Need::Command { program: "javac", packages: &["default-jdk
 pub const ZIP: Need = Need::Command { program: "zip", packages: &["zip"] };
 /// Makes the folder that Swift's compiler runs in.
 pub const DEBOOTSTRAP: Need = Need::Command { program: "debootstrap", packages: &["debootstrap"] };
+/// Reads deny.toml.
+pub const DENY: Need = Need::Subcommand { name: "deny", package: "cargo-deny" };
 /// Builds llama.cpp; cmake comes through pip.
 pub const CPP_COMPILER: Need = Need::Command { program: "c++", packages: &["g++"] };
 
@@ -100,6 +104,16 @@ pub fn install<'a>(context: &Context, needs: impl Iterator<Item = &'a Need>) -> 
             Need::Component { subcommand, component } => {
                 if Program::cargo(context).args([*subcommand, "--version"]).output().is_err() {
                     rustup(context, ["component", "add", *component])?;
+                }
+            }
+            Need::Subcommand { name, package } => {
+                if Program::cargo(context).args([*name, "--version"]).output().is_err() {
+                    let missing = || Error::Missing {
+                        what: (*package).into(),
+                        install: format!("cargo install --locked {package}"),
+                    };
+                    let install = Program::cargo(context).args(["install", "--locked", *package]);
+                    install.run(context).map_err(|error| explained(error, missing))?;
                 }
             }
         }

@@ -169,6 +169,14 @@ pub const PARTS: &[Part] = &[
         run: fuzz::run,
     },
     Part {
+        name: "deny",
+        what: "licences, duplicates, build scripts and sources of all dependencies; known faults where there is a network",
+        minutes: 3,
+        when: When::Full,
+        needs: &[needs::DENY],
+        run: checks::deny,
+    },
+    Part {
         name: "conformance",
         what: "logits beside llama.cpp's, on generated files",
         minutes: 45,

@@ -49,15 +49,20 @@ const ORDER: &[&[&str]] = &[
     &["session"],
 ];
 
-/// Every package of the workspace as (name, its dependencies as (name, kind)), kind being `normal`, `build` or `dev`.
-fn packages() -> Vec<(String, Vec<(String, String)>)> {
+/// What cargo says of our packages.
+pub fn metadata() -> Value {
     let output = Command::new(env!("CARGO"))
         .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])
         .current_dir(root())
         .output()
         .expect("cargo runs");
     assert!(output.status.success(), "cargo metadata: {}", String::from_utf8_lossy(&output.stderr));
-    let metadata: Value = serde_json::from_slice(&output.stdout).expect("cargo metadata prints JSON");
+    serde_json::from_slice(&output.stdout).expect("cargo metadata prints JSON")
+}
+
+/// Every package of the workspace as (name, its dependencies as (name, kind)), kind being `normal`, `build` or `dev`.
+fn packages() -> Vec<(String, Vec<(String, String)>)> {
+    let metadata = metadata();
     let word = |value: &Value| value.as_str().expect("a string").to_owned();
     metadata["packages"]
         .as_array()

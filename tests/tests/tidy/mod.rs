@@ -2,6 +2,7 @@
 
 mod imports;
 mod sources;
+mod supply;
 
 use std::fs;
 use std::path::{Path, PathBuf};
