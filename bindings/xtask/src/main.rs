@@ -15,6 +15,7 @@ mod needs;
 mod package;
 mod parts;
 mod process;
+mod sanitizers;
 mod size;
 mod swift;
 

@@ -19,6 +19,8 @@ pub enum Need {
     Component { subcommand: &'static str, component: &'static str },
     /// A cargo subcommand of a package of its own.
     Subcommand { name: &'static str, package: &'static str },
+    /// The newest compiler, with what checks unsafe code.
+    Nightly,
 }
 
 /// The target of arm64 Linux, which qemu can run.
@@ -70,6 +72,8 @@ pub const JDK: Need = Need::Command { program: "javac", packages: &["default-jdk
 pub const ZIP: Need = Need::Command { program: "zip", packages: &["zip"] };
 /// Makes the folder that Swift's compiler runs in.
 pub const DEBOOTSTRAP: Need = Need::Command { program: "debootstrap", packages: &["debootstrap"] };
+/// For the sanitizers, which stable Rust does not have.
+pub const NIGHTLY: Need = Need::Nightly;
 /// Reads deny.toml.
 pub const DENY: Need = Need::Subcommand { name: "deny", package: "cargo-deny" };
 /// Builds llama.cpp; cmake comes through pip.
@@ -116,6 +120,7 @@ pub fn install<'a>(context: &Context, needs: impl Iterator<Item = &'a Need>) -> 
                     install.run(context).map_err(|error| explained(error, missing))?;
                 }
             }
+            Need::Nightly => nightly(context)?,
         }
     }
     if packages.is_empty() { Ok(()) } else { apt(context, &packages) }
@@ -136,6 +141,25 @@ fn rustup<const N: usize>(context: &Context, args: [&str; N]) -> Result<()> {
     if !on_path("rustup") {
         return Err(missing());
     }
+    Program::new(context, "rustup").args(args).run(context).map_err(|error| explained(error, missing))
+}
+
+/// Nothing stands in for it: a part that cannot have it fails, and says how to get it.
+fn nightly(context: &Context) -> Result<()> {
+    let missing = || Error::Missing {
+        what: "a nightly Rust with Miri and the standard library's source".into(),
+        install: "rustup toolchain install nightly --component miri,rust-src".into(),
+    };
+    if !on_path("rustup") {
+        return Err(missing());
+    }
+    let run = |args: &[&str]| Program::new(context, "rustup").args(["run", "nightly"]).args(args).output();
+    let has_source = run(&["rustc", "--print", "sysroot"])
+        .is_ok_and(|sysroot| Path::new(&sysroot).join("lib/rustlib/src/rust/library/Cargo.lock").is_file());
+    if has_source && run(&["cargo", "miri", "--version"]).is_ok() {
+        return Ok(());
+    }
+    let args = ["toolchain", "install", "nightly", "--profile", "minimal", "--component", "miri,rust-src"];
     Program::new(context, "rustup").args(args).run(context).map_err(|error| explained(error, missing))
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
 use crate::needs::{self, Need};
-use crate::{aarch64, android, checks, conformance, fuzz, ios, kotlin, metal, size, swift};
+use crate::{aarch64, android, checks, conformance, fuzz, ios, kotlin, metal, sanitizers, size, swift};
 
 /// When a part belongs to the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -175,6 +175,14 @@ pub const PARTS: &[Part] = &[
         when: When::Full,
         needs: &[needs::DENY],
         run: checks::deny,
+    },
+    Part {
+        name: "sanitizers",
+        what: "Miri, AddressSanitizer and ThreadSanitizer on what holds pointers and threads",
+        minutes: 60,
+        when: When::Full,
+        needs: &[needs::NIGHTLY],
+        run: sanitizers::run,
     },
     Part {
         name: "conformance",
