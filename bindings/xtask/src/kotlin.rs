@@ -40,7 +40,7 @@ pub fn run(context: &Context) -> Result<()> {
     Ok(())
 }
 
-/// Compiles what goes into an Android package, unless [`run`] has; with pages about it, which take half a minute.
+/// Compiles what goes into an Android package, unless [`run`] has; with pages about it, which take longer than all else.
 pub fn classes(context: &Context, with_pages: bool) -> Result<Classes> {
     let built = BUILT.load(Ordering::Relaxed);
     if !built {
