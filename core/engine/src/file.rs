@@ -2,6 +2,7 @@
 
 mod checksum;
 mod guard;
+mod process;
 
 use std::fs::File;
 use std::ops::Range;
@@ -14,6 +15,7 @@ use memmap2::{Advice, Mmap, MmapOptions, MmapRaw, UncheckedAdvice};
 
 pub use checksum::Checksum;
 pub use guard::guard_mapped_files;
+pub use process::{ProcessBytes, process_anonymous_bytes};
 
 use crate::error::Error;
 
@@ -275,24 +277,6 @@ impl SavedFile {
     pub(crate) fn was_lost(&self) -> bool {
         self.lost.load(Ordering::Relaxed)
     }
-}
-
-/// Anonymous bytes of this process, what it allocated and not what it mapped from files, by the system's own word; 0 where
-/// it does not tell. A counter: asking takes no longer for large models.
-pub fn process_anonymous_bytes() -> usize {
-    counted("RssAnon:")
-}
-
-/// Bytes in memory of all files that this process has mapped, likewise.
-pub fn process_file_bytes() -> usize {
-    counted("RssFile:")
-}
-
-/// A line of `/proc/self/status`. `smaps` would tell the same by walking every page: 40 ms for 800 MB.
-fn counted(name: &str) -> usize {
-    let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix(name));
-    line.and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<usize>().ok()).unwrap_or(0) * 1024
 }
 
 /// Bytes of the file as the f32 values they are. Panics unless they are whole, aligned values: the loader checks both.

@@ -24,6 +24,7 @@ const UNSAFE: &[(&str, &str)] = &[
     ("core/engine/src/backend/cpu/state.rs", "tests read and write a blob that no pass uses"),
     ("core/engine/src/file.rs", "maps the model file"),
     ("core/engine/src/file/guard.rs", "the handler of SIGBUS, and the page that it maps over one that is gone"),
+    ("core/engine/src/file/process.rs", "asks Apple's kernel for the process's memory"),
     ("core/kernels/src/arch/avx2/", "loads and stores of vector instructions"),
     ("core/kernels/src/arch/avx512/", "loads and stores of vector instructions"),
     ("core/kernels/src/arch/neon/", "loads and stores of vector instructions"),

@@ -102,7 +102,8 @@ pub struct Memory {
     pub scratch: usize,
     /// What all sessions of the model have allocated together, as counted: caches and buffers, nothing of it twice.
     pub allocated: usize,
-    /// Anonymous bytes of the whole process, by the system's own word; 0 where it does not tell.
+    /// Anonymous bytes of the whole process, by the system's own word; 0 where it does not tell. On Apple's systems its
+    /// footprint, by which apps are ended.
     pub anonymous: usize,
 }
 

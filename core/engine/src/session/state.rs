@@ -9,7 +9,7 @@ use super::reply::{Memory, Partial, Trim};
 use super::stream::Queue;
 use crate::chat::{Chat, ChatTemplate};
 use crate::error::Error;
-use crate::file::{process_anonymous_bytes, process_file_bytes};
+use crate::file::ProcessBytes;
 use crate::model::{Context, KvCache, Model};
 use crate::tokenizer::SpecialTokens;
 
@@ -202,14 +202,14 @@ impl Engine {
 
     /// Memory of the session and its model.
     pub fn memory(&self) -> Memory {
-        let model = self.context.model();
+        let (model, process) = (self.context.model(), ProcessBytes::now());
         Memory {
             mapped: model.file.len_bytes(),
-            resident: process_file_bytes().min(model.file.len_bytes()),
+            resident: process.file.min(model.file.len_bytes()),
             kv: self.context.kv_bytes(),
             scratch: self.context.scratch_bytes(),
             allocated: model.anonymous_bytes(),
-            anonymous: process_anonymous_bytes(),
+            anonymous: process.anonymous,
         }
     }
 }
