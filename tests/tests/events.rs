@@ -283,6 +283,11 @@ fn a_probe_says_from_the_header_what_opening_finds() {
     assert_eq!(probe.kv_bytes(100), 100 * model.kv_bytes_per_position(KvFormat::F16) as u64);
     assert_eq!(probe.bytes_per_token, model.bytes_per_token());
     assert!((probe.max_tokens_per_s(1e9) * probe.bytes_per_token as f64 - 1e9).abs() < 1.0);
+    let predicted = probe.predicted_tokens_per_s().expect("64 MB");
+    assert_eq!(predicted, whole.predicted_tokens_per_s().expect("measured once"));
+    println!("reads {:.1} GB/s", predicted * probe.bytes_per_token as f64 / 1e9);
+    // From an emulator to the fastest memory there is.
+    assert!((1e7..1e13).contains(&(predicted * probe.bytes_per_token as f64)), "{predicted}");
     assert!(matches!(sprat::Probe::of_header(&header[..1000], bytes.len() as u64), Err(Error::Gguf(_))));
     let mut other = header.to_vec();
     let at = other.windows(5).position(|part| part == b"llama").expect("the architecture");

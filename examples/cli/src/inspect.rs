@@ -18,8 +18,17 @@ pub fn inspect(args: &Args) -> Result<(), Failure> {
     let parse = |bytes: &[u8]| Contents::parse(bytes, bytes.len() as u64);
     let parts = file.parts().map(parse).collect::<Result<Vec<_>, _>>().map_err(Error::from)?;
     let model = Model::open_with(path, &args.open_options()?);
+    let probe = Model::probe(path).and_then(|probe| Ok((probe.bytes_per_token, probe.predicted_tokens_per_s()?)));
     let mut out = String::new();
     describe(&mut out, &parts, file.len_bytes(), &model).expect("a string takes all");
+    if let Ok((bytes, tokens_per_s)) = probe {
+        let (mb, gb_per_s) = (bytes as f64 / 1e6, bytes as f64 * tokens_per_s / 1e9);
+        writeln!(
+            out,
+            "speed: at most {tokens_per_s:.0} tokens/s here: a token reads {mb:.1} MB, memory gives {gb_per_s:.1} GB/s"
+        )
+        .expect("a string takes all");
+    }
     print(&out)
 }
 

@@ -8,6 +8,7 @@ const UNSAFE: &[(&str, &str)] = &[
     ("core/engine/src/backend/cpu/attention.rs", "workers write disjoint heads between barriers"),
     ("core/engine/src/backend/cpu/attention_in.rs", "workers write disjoint heads between barriers"),
     ("core/engine/src/backend/cpu/attention_out.rs", "workers write disjoint rows between barriers"),
+    ("core/engine/src/backend/cpu/bandwidth.rs", "reads a buffer that nobody writes"),
     ("core/engine/src/backend/cpu/buffers.rs", "workers write disjoint parts of one buffer"),
     ("core/engine/src/backend/cpu/convolution.rs", "workers write disjoint channels between barriers"),
     ("core/engine/src/backend/cpu/experts.rs", "workers write disjoint places and columns between barriers"),

@@ -7,6 +7,7 @@ use sprat_kernels::KvFormat;
 
 use super::Model;
 use super::open::parts;
+use crate::backend::cpu::memory_bytes_per_s;
 use crate::chat::ChatTemplate;
 use crate::config::Config;
 use crate::error::Error;
@@ -70,6 +71,16 @@ impl Probe {
     /// Tokens per second at most on a machine that reads `bytes_per_s` from memory: every token reads the weights once.
     pub fn max_tokens_per_s(&self, bytes_per_s: f64) -> f64 {
         bytes_per_s / self.bytes_per_token as f64
+    }
+
+    /// Tokens per second that this machine's memory allows at most, by a measurement of its own that the first call in a
+    /// process makes: some 50 ms and 64 MB, on the cores that a context would use. Real replies are slower: the cache is
+    /// read too, and the arithmetic may not keep up. A model that fits the CPU's caches may be faster.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`].
+    pub fn predicted_tokens_per_s(&self) -> Result<f64, Error> {
+        Ok(self.max_tokens_per_s(memory_bytes_per_s()?))
     }
 }
 

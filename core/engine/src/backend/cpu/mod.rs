@@ -4,6 +4,7 @@ mod ahead;
 mod attention;
 mod attention_in;
 mod attention_out;
+mod bandwidth;
 mod buffers;
 mod convolution;
 mod cores;
@@ -27,6 +28,7 @@ mod ticket;
 mod trial;
 
 pub use ahead::PageWatch;
+pub use bandwidth::memory_bytes_per_s;
 pub use buffers::{Buffers, MAX_BATCH};
 pub use cores::default_workers;
 pub use kv::KvCache;
