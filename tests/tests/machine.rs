@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Instant;
 
 use sprat::chat::{Chat, Message, Role};
 use sprat::sampler::Sampler;
@@ -12,11 +13,25 @@ use sprat::{
     SessionOptions, SpecialTokens, StopReason, Trim, WhenFull, process_anonymous_bytes,
 };
 use sprat_gguf::TensorKind;
+use sprat_tests::scenario;
 use sprat_tests::small::{Random, Small};
 
-/// Operations of the single-threaded run, and of each of four threads.
-const OPERATIONS: usize = if EMULATED { 60 } else { 1500 };
-const OPERATIONS_OF_FOUR: usize = if EMULATED { 20 } else { 300 };
+/// A model, and how much is done with it.
+#[derive(Clone)]
+struct Plan {
+    model: Arc<Model>,
+    /// Operations of the single-threaded run, and of each of four threads.
+    operations: usize,
+    operations_of_four: usize,
+    /// Positions of the smallest context; others have up to 80 more.
+    least_context: usize,
+    instructions: &'static str,
+    words: &'static [&'static str],
+}
+
+/// Operations with the bundled model, for longer runs than every day's:
+/// `SPRAT_MACHINE_OPERATIONS=5000 cargo test -p sprat-tests --test machine -- --nocapture`.
+const OPERATIONS: &str = "SPRAT_MACHINE_OPERATIONS";
 
 /// Other CPUs are tested under emulation: twenty times slower, and the process's memory is the emulator's.
 const EMULATED: bool = !cfg!(target_arch = "x86_64");
@@ -25,9 +40,37 @@ const EMULATED: bool = !cfg!(target_arch = "x86_64");
 const GIVE_BACK: [(&str, &str); 3] =
     [("MALLOC_ARENA_MAX", "1"), ("MALLOC_MMAP_THRESHOLD_", "32768"), ("MALLOC_TRIM_THRESHOLD_", "65536")];
 
-fn model() -> Arc<Model> {
+fn plans() -> [Plan; 2] {
+    let open = |path: PathBuf| Arc::new(Model::open(path).expect("a good file"));
     let small = Small { layers: 1, ..Small::new("llama", TensorKind::Q8_0) };
-    Arc::new(Model::open(small.path()).expect("a good file"))
+    let asked = std::env::var(OPERATIONS).ok().map(|n| n.parse::<usize>().expect("a number of operations"));
+    let operations = asked.unwrap_or(if EMULATED { 30 } else { 300 });
+    [
+        Plan {
+            model: open(small.path()),
+            operations: if EMULATED { 60 } else { 1500 },
+            operations_of_four: if EMULATED { 20 } else { 300 },
+            least_context: 120,
+            instructions: "be brief",
+            words: &["the ", "cat ", "sat ", "on ", "a mat ", "\u{e9}t\u{e9} ", "why? "],
+        },
+        Plan {
+            model: open(scenario::bundled()),
+            operations,
+            operations_of_four: operations.div_ceil(5),
+            least_context: 80,
+            instructions: scenario::BUNDLED_INSTRUCTIONS,
+            words: &[
+                "set a timer ",
+                "for five minutes ",
+                "wake me up ",
+                "at seven ",
+                "tomorrow ",
+                "\u{e9}t\u{e9} ",
+                "7:15 ",
+            ],
+        },
+    ]
 }
 
 /// A conversation as plain data, and what a reply to it is by the book: render, tokenize, feed all, choose.
@@ -61,9 +104,13 @@ impl Book {
 
     fn ids(&self, model: &Model, left_out: usize) -> Vec<u32> {
         let shown = self.shown(left_out);
-        let chat = Chat { bos_token: Some("<|bos|>"), eos_token: Some("<|eos|>"), ..Chat::new(&shown) };
+        let tokenizer = model.tokenizer();
+        let token = |id: Option<u32>| id.map(|id| tokenizer.text(&[id]).expect("an id of the vocabulary"));
+        let (bos, eos) = (token(tokenizer.bos()), token(tokenizer.eos()));
+        let chat = Chat { bos_token: bos.as_deref(), eos_token: eos.as_deref(), ..Chat::new(&shown) };
         let text = model.template().expect("the file has one").render(&chat).expect("plain messages");
-        model.tokenizer().encode(&text, SpecialTokens::Parse, true).expect("every byte has a token")
+        let adds_bos = tokenizer.adds_bos() && bos.is_none_or(|bos| bos.is_empty() || !text.starts_with(&bos));
+        tokenizer.encode(&text, SpecialTokens::Parse, adds_bos).expect("every byte has a token")
     }
 
     /// The longest part of the conversation that leaves room, by trying each beginning in turn.
@@ -155,7 +202,7 @@ struct Pair {
 
 /// One run of random operations.
 struct Run {
-    model: Arc<Model>,
+    plan: Plan,
     random: Random,
     pairs: Vec<Pair>,
     file: PathBuf,
@@ -170,7 +217,6 @@ fn context_options(limit: usize, kv_format: KvFormat) -> ContextOptions {
 
 fn session_options(limit: usize, slides: bool, kv_format: KvFormat) -> SessionOptions {
     SessionOptions {
-        instructions: Some("be brief".to_owned()),
         when_full: if slides { WhenFull::Slide } else { WhenFull::Fail },
         context: context_options(limit, kv_format),
         ..SessionOptions::default()
@@ -178,23 +224,25 @@ fn session_options(limit: usize, slides: bool, kv_format: KvFormat) -> SessionOp
 }
 
 impl Run {
-    fn new(model: &Arc<Model>, seed: u64) -> Self {
+    fn new(plan: &Plan, seed: u64) -> Self {
         let file = std::env::temp_dir().join(format!("sprat-machine-{}-{seed}", std::process::id()));
         let random = Random(seed);
-        let mut run = Self { model: model.clone(), random, pairs: vec![], file, replies: 0, cancels: 0, refused: 0 };
+        let mut run = Self { plan: plan.clone(), random, pairs: vec![], file, replies: 0, cancels: 0, refused: 0 };
         run.pairs = vec![run.new_pair(), run.new_pair()];
         run
     }
 
     fn new_pair(&mut self) -> Pair {
-        let (limit, slides) = (120 + self.random.below(80), self.random.below(2) == 0);
+        let (limit, slides) = (self.plan.least_context + self.random.below(80), self.random.below(2) == 0);
         let kv_format = [KvFormat::F16, KvFormat::Q8_0, KvFormat::Q4_0][self.random.below(3)];
-        let session = Session::new(&self.model, session_options(limit, slides, kv_format)).expect("good options");
+        let instructions = Some(self.plan.instructions.to_owned());
+        let options = SessionOptions { instructions, ..session_options(limit, slides, kv_format) };
+        let session = Session::new(&self.plan.model, options).expect("good options");
         Pair { book: Book { messages: session.transcript(), left_out: 0, limit, slides, kv_format }, session }
     }
 
     fn text(&mut self) -> String {
-        let words = ["the ", "cat ", "sat ", "on ", "a mat ", "\u{e9}t\u{e9} ", "why? "];
+        let words = self.plan.words;
         (0..1 + self.random.below(5)).map(|_| words[self.random.below(words.len())]).collect()
     }
 
@@ -235,7 +283,7 @@ impl Run {
             11 => {
                 session.save(&self.file).expect("there is room on the disk");
                 let options = session_options(book.limit, book.slides, book.kv_format);
-                session = Session::restore(&self.model, &self.file, options).expect("just written");
+                session = Session::restore(&self.plan.model, &self.file, options).expect("just written");
             }
             12 => {
                 let levels = [Trim::Buffers, Trim::Cache, Trim::Pages];
@@ -264,7 +312,8 @@ impl Run {
 
     fn respond(&mut self, session: &Session, book: &mut Book) {
         let (input, options) = (self.input(book), self.generation());
-        let expected = book.with(&input).map(|next| (next.answer(&self.model, &options).filter(|a| a.complete), next));
+        let expected =
+            book.with(&input).map(|next| (next.answer(&self.plan.model, &options).filter(|a| a.complete), next));
         match (session.respond(input.clone(), &options), expected) {
             (Ok(reply), Some((Some(answer), next))) => {
                 let found = (reply.text.as_str(), reply.prompt_tokens, reply.generated_tokens, reply.messages_left_out);
@@ -316,7 +365,7 @@ impl Run {
             return;
         }
         // Committed: what is there is the beginning of what would have come, or all of it.
-        let answer = next.answer(&self.model, &options).expect("it began");
+        let answer = next.answer(&self.plan.model, &options).expect("it began");
         let (kept, before) = transcript.split_last().expect("not empty");
         assert_eq!(before, next.messages);
         let whole = answer.complete && kept.content == answer.message.content;
@@ -329,11 +378,11 @@ impl Run {
 }
 
 /// Four threads with sessions of their own, all on one model.
-fn four_at_once(model: &Arc<Model>, operations: usize, first_seed: u64) {
+fn four_at_once(plan: &Plan, operations: usize, first_seed: u64) {
     std::thread::scope(|scope| {
         for seed in first_seed..first_seed + 4 {
             scope.spawn(move || {
-                let mut run = Run::new(model, seed);
+                let mut run = Run::new(plan, seed);
                 (0..operations).for_each(|_| run.step());
                 assert!(run.replies > operations / 8);
                 // It may never have been saved.
@@ -341,7 +390,7 @@ fn four_at_once(model: &Arc<Model>, operations: usize, first_seed: u64) {
             });
         }
     });
-    assert_eq!(model.anonymous_bytes(), 0, "every page and buffer was given back");
+    assert_eq!(plan.model.anonymous_bytes(), 0, "every page and buffer was given back");
 }
 
 #[test]
@@ -351,22 +400,27 @@ fn random_operations_give_the_bits_of_a_conversation_computed_anew() {
         let again = std::process::Command::new(own).arg("--nocapture").envs(GIVE_BACK).status();
         return assert!(again.expect("this program starts again").success());
     }
-    let model = model();
-    four_at_once(&model, OPERATIONS_OF_FOUR / 2, 100);
+    plans().iter().for_each(run_plan);
+}
+
+fn run_plan(plan: &Plan) {
+    let (operations, start) = (plan.operations, Instant::now());
+    four_at_once(plan, plan.operations_of_four / 2, 100);
     let before = process_anonymous_bytes();
-    let mut run = Run::new(&model, 1);
-    for _ in 0..OPERATIONS {
+    let mut run = Run::new(plan, 1);
+    for _ in 0..operations {
         run.step();
     }
-    println!("{} replies, {} cancels, {} refused", run.replies, run.cancels, run.refused);
-    assert!(run.replies > OPERATIONS / 8 && run.cancels > OPERATIONS / 10 && run.refused > OPERATIONS / 50);
+    println!("{operations} operations: {} replies, {} cancels, {} refused", run.replies, run.cancels, run.refused);
+    assert!(run.replies > operations / 8 && run.cancels > operations / 10 && run.refused > operations / 50);
     // It may never have been saved.
     let _removed = std::fs::remove_file(&run.file);
     drop(run);
-    assert_eq!(model.anonymous_bytes(), 0, "every page and buffer was given back");
-    four_at_once(&model, OPERATIONS_OF_FOUR, 2);
+    assert_eq!(plan.model.anonymous_bytes(), 0, "every page and buffer was given back");
+    four_at_once(plan, plan.operations_of_four, 2);
     let grown = process_anonymous_bytes().saturating_sub(before);
-    println!("anonymous bytes grew by {grown}");
+    let seconds = start.elapsed().as_secs();
+    println!("four times {} at once; anonymous bytes grew by {grown}; {seconds} s", plan.operations_of_four);
     // What small pieces that are left in between keep of the heap; a page of each turn's cache would be 80 MB.
     assert!(EMULATED || grown < 4 << 20, "{grown}");
 }
