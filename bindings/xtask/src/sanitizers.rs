@@ -11,12 +11,15 @@ use crate::process::Program;
 /// Parts of the engine that Miri runs: those that hold pointers or threads, map nothing and ask for no impossible memory.
 const MIRI_ENGINE: [&str; 3] = ["backend::cpu::pool", "backend::cpu::ticket", "backend::cpu::ledger"];
 
-/// Tests that Miri leaves out: it has no set of kernels but the scalar one to compare, and numbers by the hundred thousand, or a
-/// file parsed anew for each of its bytes, show nothing that a few do not.
-const NOT_MIRI: [&str; 5] = [
+/// Tests that Miri leaves out: it has no set of kernels but the scalar one to compare, times nothing, takes minutes for whole pages
+/// of attention, and numbers by the hundred thousand, or a file parsed anew for each of its bytes, show nothing that a few do not.
+const NOT_MIRI: [&str; 8] = [
+    "choice::",
+    "attention::tests",
     "every_item_of_every_stage_is_done_once",
     "every_set_gives_the_bits_of_scalar",
     "agree_with_std",
+    "errors_stay_within",
     "every_half_precision",
     "a_prefix_that_holds_the_header_is_enough",
 ];
