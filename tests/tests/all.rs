@@ -5,6 +5,7 @@ mod conformance;
 mod events;
 mod faults;
 mod forward;
+mod lossy;
 mod opening;
 mod saves;
 mod sessions;

@@ -10,7 +10,7 @@ use sprat::{
     SessionOptions,
 };
 use sprat_gguf::TensorKind;
-use sprat_tests::families::{Family, Key, family};
+use sprat_tests::families::{FAMILIES, Family, Key, family};
 use sprat_tests::small::{Random, Small};
 
 fn small(seed: u64) -> Arc<Model> {
@@ -127,8 +127,8 @@ fn each_fault_of_a_saved_session_is_named() {
     };
     assert_eq!(with(b"once upon a time"), SavedFault::NotASession);
     let mut newer = good.clone();
-    newer[8] = 2;
-    assert_eq!(with(&newer), SavedFault::Version { found: 2, supported: 1 });
+    newer[8] = 9;
+    assert_eq!(with(&newer), SavedFault::Version { found: 9, supported: 2 });
     for len in [20, 100, 20_000, good.len() - 1] {
         assert!(matches!(with(&good[..len]), SavedFault::Truncated { .. }), "{len}");
     }
@@ -201,4 +201,41 @@ fn a_baked_beginning_saves_reading_it() {
     let greedy = GenerationOptions { sampler: SamplerOptions::greedy(), ..GenerationOptions::default() };
     assert!(plain.respond("x", &GenerationOptions { max_tokens: 1, ..greedy }).is_ok());
     std::fs::remove_file(path).expect("just written");
+}
+
+#[test]
+fn states_of_layers_are_saved_and_baked_too() {
+    for family in FAMILIES.iter().filter(|family| family.mixers != "a") {
+        let name = family.name;
+        let model = Arc::new(Model::open(Small::new(name, TensorKind::Q8_0).path()).expect("a good file"));
+        let (session, path) = saved(&model, name);
+        let before = model.anonymous_bytes();
+        let restored = Session::restore(&model, &path, options()).expect("just written");
+        assert_eq!(model.anonymous_bytes(), before, "{name}: the states are mapped, not read");
+        let again = Session::restore(&model, &path, options()).expect("just written");
+        assert_eq!(restored.tokens_used(), session.tokens_used(), "{name}");
+        // Checkpoints come with them: to the last prompt, and to one before it.
+        let edit = || Input::Edit { index: 1, text: "one two six".into() };
+        for input in [Input::Regenerate, "seven".into(), Input::Regenerate, edit(), "eight".into()] {
+            let replies = [&session, &restored].map(|session| respond(session, input.clone()));
+            assert_eq!(replies[0].text, replies[1].text, "{name}: {input:?}");
+            assert_eq!(replies[0].cached_tokens, replies[1].cached_tokens, "{name}: {input:?}");
+            assert!(replies[0].cached_tokens > 0 || matches!(input, Input::Edit { .. }), "{name}: {input:?}");
+        }
+        // What they wrote went into memory of their own: the file is as it was, whoever maps it.
+        let fresh = Session::new(&model, options()).expect("good options");
+        fresh.set_transcript(again.transcript()).expect("idle");
+        let greedy = GenerationOptions { sampler: SamplerOptions::greedy(), ..GenerationOptions::default() };
+        let greedy = GenerationOptions { max_tokens: 20, ..greedy };
+        let replies = [&again, &fresh].map(|session| session.respond("on", &greedy).expect("there is room"));
+        assert_eq!(replies[0].text, replies[1].text, "{name}");
+        assert!(replies[0].cached_tokens > replies[1].cached_tokens, "{name}");
+
+        let baked = Session::new(&model, options()).expect("good options");
+        let tokens = baked.prewarm().expect("it runs");
+        baked.save(&path).expect("there is room on the disk");
+        let session = Session::restore(&model, &path, options()).expect("just written");
+        assert_eq!(respond(&session, "hello").cached_tokens, tokens, "{name}: the instructions were not read anew");
+        std::fs::remove_file(path).expect("just written");
+    }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use sprat::{Context, ContextOptions, Error, Model};
+use sprat::{Context, ContextOptions, Error, Model, OpenOptions};
 use sprat_gguf::TensorKind;
 use sprat_tests::families::FAMILIES;
 use sprat_tests::small::{Random, Small, VOCABULARY};
@@ -101,5 +101,32 @@ fn forks_do_not_see_each_other() {
         feed(&mut fork, &[9; 25]);
         assert_eq!(fork.rewind(60), 59, "{name}");
         assert!(feed(&mut fork, &tokens[59..]) == expected, "{name}");
+    }
+}
+
+#[test]
+fn states_count_as_memory_and_are_refused_before_they_are_there() {
+    for family in FAMILIES.iter().filter(|family| family.mixers != "a") {
+        let (name, path) = (family.name, Small::new(family.name, TensorKind::Q8_0).path());
+        let feed = |max_anonymous_bytes| {
+            let options = OpenOptions { max_anonymous_bytes, ..OpenOptions::default() };
+            let model = Arc::new(Model::open_with(&path, &options).expect("a good file"));
+            let options = ContextOptions { threads: Some(1), batch: Some(32), ..ContextOptions::default() };
+            let mut context = Context::new(model.clone(), &options).expect("good options");
+            // After one more token no two of the states are the same.
+            let mut feed = |n| context.feed(&tokens(n), &NEVER).map(|_| ());
+            let result = feed(40).and_then(|()| feed(1));
+            let (counted, own) = (model.anonymous_bytes(), context.kv_bytes() + context.scratch_bytes());
+            drop(context);
+            assert_eq!(model.anonymous_bytes(), 0, "{name}: all is given back");
+            (result, counted, own)
+        };
+        let (result, counted, own) = feed(None);
+        assert!(result.is_ok() && counted == own, "{name}: {counted} {own}");
+        assert!(feed(Some(counted)).0.is_ok(), "{name}");
+        // The last that is taken is memory for a state.
+        let (refused, counted, _) = feed(Some(counted - 1));
+        let what = |error: &Error| matches!(error, Error::OverBudget { what: "state of the layers", .. });
+        assert!(refused.as_ref().is_err_and(what) && counted < own, "{name}: {refused:?}");
     }
 }

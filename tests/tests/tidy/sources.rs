@@ -13,6 +13,7 @@ const UNSAFE: &[(&str, &str)] = &[
     ("core/engine/src/backend/cpu/convolution.rs", "workers write disjoint channels between barriers"),
     ("core/engine/src/backend/cpu/experts.rs", "workers write disjoint places and columns between barriers"),
     ("core/engine/src/backend/cpu/feed_forward.rs", "workers write disjoint columns between barriers"),
+    ("core/engine/src/backend/cpu/gap.rs", "reads pages that no pass writes, and fills new ones"),
     ("core/engine/src/backend/cpu/kv.rs", "workers fill disjoint rows of a page"),
     ("core/engine/src/backend/cpu/per_layer.rs", "workers write disjoint layers and columns between barriers"),
     ("core/engine/src/backend/cpu/pool.rs", "lends the caller's borrow to the workers while it waits"),

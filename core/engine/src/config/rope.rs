@@ -93,6 +93,13 @@ impl Rope {
             *s = (sine * self.magnitude) as f32;
         }
     }
+
+    /// Cos and sin `[pairs]` that turn what was turned for a position to one that is `positions` lower. No magnitude: it has
+    /// that already.
+    pub fn back_by(&self, positions: usize) -> (Vec<f32>, Vec<f32>) {
+        let angles = self.frequencies.iter().map(|f| math::sin_cos(f * positions as f64));
+        angles.map(|(sine, cosine)| (cosine as f32, -sine as f32)).unzip()
+    }
 }
 
 #[cfg(test)]
@@ -116,6 +123,25 @@ mod tests {
         let (mut cos, mut sin) = ([0.0; 4], [0.0; 4]);
         rope.angles(3, &mut cos, &mut sin);
         assert!((f64::from(cos[0]) - 3f64.cos()).abs() < 1e-7 && (f64::from(sin[1]) - 0.3f64.sin()).abs() < 1e-7);
+    }
+
+    #[test]
+    fn turning_back_gives_the_angles_of_the_lower_position() {
+        let scaling = Scaling::Yarn { factor: 4.0, beta_fast: 32.0, beta_slow: 1.0, log_multiplier: 0.0 };
+        let config =
+            RopeConfig { dims: 16, base: 10000.0, scaling, original_context: 4096, magnitude: 1.5, factors: true };
+        let rope = Rope::new(&config, None);
+        let angles = |position| {
+            let (mut cos, mut sin) = ([0.0; 8], [0.0; 8]);
+            rope.angles(position, &mut cos, &mut sin);
+            (cos, sin)
+        };
+        let ((high, high_sin), (low, low_sin), (cos, sin)) = (angles(3000), angles(100), rope.back_by(2900));
+        for i in 0..8 {
+            let (x, y) = (high[i] * cos[i] - high_sin[i] * sin[i], high[i] * sin[i] + high_sin[i] * cos[i]);
+            // Three roundings of numbers up to the magnitude.
+            assert!((x - low[i]).abs() < 1e-6 && (y - low_sin[i]).abs() < 1e-6, "{i}: {x} {y}");
+        }
     }
 
     #[test]

@@ -124,6 +124,12 @@ pub enum Error {
         /// Length of a head of the model.
         head_dim: usize,
     },
+    /// What the cache holds cannot be moved to other positions, as [`crate::WhenFull::SlideCached`] asks for.
+    #[error("cached keys cannot be moved to other positions: {reason}")]
+    CannotMove {
+        /// What stands against it.
+        reason: &'static str,
+    },
     /// There is nothing to run: no token was given.
     #[error("the prompt is empty")]
     EmptyPrompt,

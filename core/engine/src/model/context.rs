@@ -1,5 +1,6 @@
 //! One sequence of tokens in a model: its KV cache, and the memory that computing takes.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 
@@ -212,6 +213,24 @@ impl Context {
     /// Whether [`Context::rewind`] comes back to any position.
     pub fn rewinds_exactly(&self) -> bool {
         self.model.config.state_len == 0
+    }
+
+    /// Forgets the positions of `gap` and all but `behind` after it, which move to where the gap began: their keys are turned
+    /// to their new positions, everything else stays as it is, what later layers know of the gap included. From there on
+    /// the context [`is_approximate`](Self::is_approximate). On an error it is as before.
+    ///
+    /// # Errors
+    /// [`Error::CannotMove`], out of memory.
+    pub fn close_gap(&mut self, gap: Range<usize>, behind: usize) -> Result<(), Error> {
+        let Model { config, weights, .. } = &*self.model;
+        weights.check_movable(config)?;
+        self.cache.close_gap(gap, behind, config, &self.ropes)
+    }
+
+    /// Whether the cache holds other values than computing its tokens gives: keys that were moved, or from a file that
+    /// stores them more coarsely. Rewinding to before them ends it.
+    pub fn is_approximate(&self) -> bool {
+        self.cache.is_approximate()
     }
 
     /// A second sequence that begins as this one is. They share the cache until one of them writes there.

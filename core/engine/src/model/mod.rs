@@ -17,7 +17,7 @@ pub use open::{OpenOptions, TemplateChoice};
 pub use probe::Probe;
 pub(crate) use running::{Guard, Running};
 
-pub(crate) use crate::backend::cpu::{KvCache, SavedPages};
+pub(crate) use crate::backend::cpu::{KvCache, SavedPages, SavedShape};
 use crate::backend::cpu::{Ledger, PageWatch, Trial};
 use crate::chat::ChatTemplate;
 use crate::config::Config;

@@ -5,7 +5,7 @@ use super::options::WhenFull;
 use super::state::{Inner, Prompt};
 use crate::error::Error;
 
-/// The prompt of `conversation`, such that it, a reply of `generated` tokens so far and `room` more fit into `limit`.
+/// The prompt of `conversation`, and how many tokens were left out of it now, such that it, a reply of `generated` tokens so far and `room` more fit into `limit`.
 /// Where the session slides, whole turns are left out for it: as few as leave half of the context free. A last turn that
 /// leaves less room than asked for is taken all the same.
 pub(super) fn fit(
@@ -14,13 +14,14 @@ pub(super) fn fit(
     generated: usize,
     room: usize,
     limit: usize,
-) -> Result<Prompt, Error> {
+) -> Result<(Prompt, usize), Error> {
     let needs = |prompt: &Prompt| prompt.ids.len() + generated;
     let mut prompt = inner.prompt(conversation)?;
     if needs(&prompt) + room <= limit {
-        return Ok(prompt);
+        return Ok((prompt, 0));
     }
-    if inner.options.when_full == WhenFull::Slide {
+    let whole = prompt.ids.len();
+    if inner.options.when_full != WhenFull::Fail {
         let turns = conversation.later_turns();
         // The fewest turns that are enough; all but the last where none are.
         let (mut low, mut high) = (0, turns.len().saturating_sub(1));
@@ -35,5 +36,9 @@ pub(super) fn fit(
         }
     }
     let used = needs(&prompt) + 1;
-    if used <= limit { Ok(prompt) } else { Err(Error::ContextFull { used, limit }) }
+    if used > limit {
+        return Err(Error::ContextFull { used, limit });
+    }
+    let left_out = whole.saturating_sub(prompt.ids.len());
+    Ok((prompt, left_out))
 }

@@ -23,6 +23,8 @@ pub use reply::{Event, Memory, Partial, Reply, StopReason, Trim};
 pub use saved::SavedSession;
 pub use stream::ReplyStream;
 
+use sprat_kernels::KvFormat;
+
 use crate::chat::{ChatTemplate, Message, Tool};
 use crate::error::Error;
 use crate::model::{Context, Guard, Model};
@@ -52,6 +54,12 @@ impl Session {
         };
         if !options.tools.is_empty() {
             template.require_tools()?;
+        }
+        if options.when_full == WhenFull::SlideCached {
+            model.weights.check_movable(&model.config)?;
+            if options.context.kv_format == KvFormat::Q4_0 {
+                return Err(Error::CannotMove { reason: "the cache is Q4_0" });
+            }
         }
         // The same hash that spreads the seeds of replies.
         let seed = SamplerOptions { seed: options.seed, ..SamplerOptions::default() };
@@ -193,6 +201,12 @@ impl Session {
     /// Tokens in the cache.
     pub fn tokens_used(&self) -> usize {
         self.inner.lock().used
+    }
+
+    /// Whether what the cache holds is near what computing the conversation gives, not the same: see
+    /// [`Reply::approximate`]. `trim(Trim::Cache)` ends it.
+    pub fn is_approximate(&self) -> bool {
+        self.inner.lock().approximate
     }
 
     /// Messages of the transcript, from the first after the instructions on, that the model sees no more.

@@ -34,6 +34,11 @@ pub enum WhenFull {
     /// is free, and what stays is computed anew, so that the reply has the bits it has in a conversation that never held
     /// them. The transcript keeps everything.
     Slide,
+    /// As [`Slide`](Self::Slide), but what stays is not computed anew: its cached keys are turned to their new positions.
+    /// Sooner, and approximate: what stays still bears traces of what is left out, so the replies are not those of a
+    /// conversation that never held it ([`crate::Reply::approximate`]). Not for models whose layers carry states or
+    /// whose positions are learned, nor for a cache of Q4_0, whose steps are too coarse to be rounded twice.
+    SlideCached,
 }
 
 /// Choices for one reply.

@@ -39,6 +39,9 @@ pub struct Reply {
     pub guessed_tokens: usize,
     /// Messages of the transcript, from the first after the instructions on, that the model sees no more.
     pub messages_left_out: usize,
+    /// Whether it rests on a cache that is not what computing the conversation gives: one that
+    /// [`super::WhenFull::SlideCached`] moved, or a file of [`super::Session::save_as`] that lost something.
+    pub approximate: bool,
     /// From the beginning of the turn to the first token, in milliseconds.
     pub first_token_ms: f64,
     /// Tokens per second after the first.

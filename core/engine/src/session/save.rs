@@ -6,14 +6,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use sprat_kernels::KvFormat;
+
 use super::Session;
 use super::head::fits;
 use super::options::SessionOptions;
-use super::saved::{Header, SavedSession, head};
+use super::saved::{Header, MadeFor, SavedSession, head};
 use super::state::Snapshot;
 use crate::error::{Error, SavedFault};
 use crate::file::Checksum;
-use crate::model::{Model, SavedPages};
+use crate::model::{KvCache, Model, SavedPages, SavedShape};
 
 impl Session {
     /// Writes the session to a file: transcript, tools, random numbers, and the cache as it is. The file is there whole or,
@@ -23,26 +25,42 @@ impl Session {
     /// # Errors
     /// [`Error::Busy`], [`Error::Closed`]; [`Error::Save`] with what the system said, a full disk included.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), Error> {
+        self.write(path.as_ref(), None)
+    }
+
+    /// As [`save`](Self::save), with keys and values stored as `format`: from half precision to [`KvFormat::Q8_0`] 53 % of
+    /// the cache's bytes. Where the session stores them otherwise the file is marked ([`SavedSession::is_lossy`]), and
+    /// so is the session that goes on from it ([`is_approximate`](Self::is_approximate)): its replies are near what
+    /// would have come, not the same bits.
+    ///
+    /// # Errors
+    /// As `save`, and [`Error::KvFormat`] where the model's heads cannot be stored so.
+    pub fn save_as(&self, path: impl AsRef<Path>, format: KvFormat) -> Result<(), Error> {
+        KvCache::check_format(format, &self.inner.model.config.layers)?;
+        self.write(path.as_ref(), Some(format))
+    }
+
+    fn write(&self, path: &Path, format: Option<KvFormat>) -> Result<(), Error> {
         let state = self.inner.idle()?;
         let engine = state.engine.as_ref().ok_or(Error::Closed)?;
-        self.inner.model.file.check()?;
-        let (conversation, Snapshot { cache, mut fed }) = (state.conversation.clone(), engine.snapshot());
-        let (positions, format) = (engine.context.max_positions(), engine.context.kv_format());
-        let lost = cache.is_lost();
-        if lost || !engine.context.rewinds_exactly() {
-            // What layers carry from token to token is not saved, nor what is gone: such a session reads its transcript anew.
+        let model = &self.inner.model;
+        model.file.check()?;
+        let (conversation, Snapshot { mut cache, mut fed }) = (state.conversation.clone(), engine.snapshot());
+        if cache.is_lost() {
+            // Such a session reads its transcript anew.
+            cache.rewind(0);
             fed.clear();
         }
+        let made_for = MadeFor { positions: engine.context.max_positions(), format: engine.context.kv_format() };
         drop(state);
-        let model = &self.inner.model;
-        let pages = SavedPages::new(&model.config.layers, format, fed.len());
-        let head = head(&conversation, &fed, positions, format);
-        let path = path.as_ref();
+        let shape = SavedShape::of(&cache, format);
+        let head = head(&conversation, &fed, made_for, &shape);
         if !fits(&head) {
             // A file that could not be read again.
             let source = io::Error::new(io::ErrorKind::FileTooLarge, "too many messages");
             return Err(Error::Save { path: path.to_owned(), source });
         }
+        let pages = SavedPages::new(&model.config, shape);
         let write = |file: &mut File| {
             let cache_start = Header::cache_start(head.len());
             // The header is written last: until then the file is none.
@@ -54,7 +72,7 @@ impl Session {
                 sum.update(bytes);
                 file.write_all(bytes)
             })?;
-            if !lost && cache.was_lost() {
+            if cache.was_lost() {
                 return Err(io::Error::other("the file that the session was restored from is gone"));
             }
             let file_bytes = (cache_start + pages.len_bytes()) as u64;
@@ -92,20 +110,24 @@ impl Session {
         if !saved.is_of(&self.inner.model) {
             return Err(fault(&saved.path, SavedFault::OtherModel));
         }
-        let pages = SavedPages::new(&self.inner.model.config.layers, saved.format, saved.tokens.len());
+        let model = &self.inner.model;
+        let damaged = || fault(&saved.path, SavedFault::Damaged { part: "cache" });
+        if !saved.shape.fits(&model.config) {
+            return Err(damaged());
+        }
+        let pages = SavedPages::new(&model.config, saved.shape.clone());
         if saved.file.bytes().len() - saved.cache_start != pages.len_bytes() {
-            return Err(fault(&saved.path, SavedFault::Damaged { part: "cache" }));
+            return Err(damaged());
         }
         saved.check_cache().map_err(|found| fault(&saved.path, found))?;
-        let SavedSession { path, file, cache_start, conversation, tokens, positions, format, .. } = saved;
+        let SavedSession { path, file, cache_start, conversation, tokens, made_for, .. } = saved;
         let mut state = self.inner.idle()?;
         let mut engine = state.engine.take().ok_or(Error::Closed)?;
         // A context that the cache does not fit, or that stores it otherwise, reads the transcript anew. Some files rotate
         // keys by how long the context is.
         let limit = engine.context.max_positions();
-        let model = &self.inner.model;
-        let rotates_alike = model.weights.rotate_alike(&model.config, limit, positions);
-        if tokens.len() <= limit && rotates_alike && format == engine.context.kv_format() {
+        let rotates_alike = model.weights.rotate_alike(&model.config, limit, made_for.positions);
+        if tokens.len() <= limit && rotates_alike && made_for.format == engine.context.kv_format() {
             let restored = pages.restore(&engine.context.snapshot(), file, cache_start);
             let restored = restored.ok_or_else(|| fault(&path, SavedFault::Damaged { part: "cache" }))?;
             engine.restore(Snapshot { cache: restored, fed: tokens });

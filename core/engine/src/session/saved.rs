@@ -5,7 +5,7 @@
 //! 8   version, u32             32  where the cache begins: a multiple of 16 KB
 //! 12  zero, u32                40  length of the file
 //! 16  the model's fingerprint  48  checksum of the head, 56 of the cache, 64 of the 64 bytes before it
-//! 72  the head, JSON; zeros; the cache
+//! 72  the head, JSON; zeros; the cache: pages of each layer, then states, each at a multiple of 64
 //! ```
 //! Numbers are little-endian, values of the cache as this machine computes with them, which is the same.
 
@@ -19,16 +19,16 @@ use super::head;
 use crate::chat::{Message, Role, Tool, ToolCall};
 use crate::error::{Error, SavedFault};
 use crate::file::{Checksum, SavedFile};
-use crate::model::Model;
+use crate::model::{Model, SavedShape};
 
 const MAGIC: &[u8; 8] = b"SPRATSES";
 
 /// Changes whenever a cache of before would not be one of now: its layout, or any bit of the arithmetic that fills it.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 const HEADER_BYTES: usize = 72;
 
-/// Where a cache may begin, so that its pages can be mapped.
+/// Where a cache begins: with a page of the system.
 pub(super) const ALIGN: usize = 16 * 1024;
 
 /// The fixed part of the file.
@@ -101,12 +101,23 @@ pub struct SavedSession {
     pub(super) cache_start: usize,
     pub(super) conversation: Conversation,
     pub(super) tokens: Vec<u32>,
-    /// What the context was made to hold.
-    pub(super) positions: usize,
-    pub(super) format: KvFormat,
+    pub(super) made_for: MadeFor,
+    pub(super) shape: SavedShape,
     cache_sum: u64,
     fingerprint: u64,
 }
+
+/// What the context was that filled the cache.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct MadeFor {
+    /// What it was made to hold.
+    pub positions: usize,
+    /// How it stores keys and values.
+    pub format: KvFormat,
+}
+
+/// What the head says.
+type Head = (Conversation, Vec<u32>, MadeFor, SavedShape);
 
 impl SavedSession {
     /// Maps the file and checks everything but the cache.
@@ -137,7 +148,7 @@ impl SavedSession {
         if Checksum::of(head) != header.head_sum {
             return Err(SavedFault::Damaged { part: "transcript" });
         }
-        let (conversation, tokens, positions, format) =
+        let (conversation, tokens, made_for, shape) =
             parse_head(head).ok_or(SavedFault::Damaged { part: "transcript" })?;
         let (cache_sum, fingerprint) = (header.cache_sum, header.fingerprint);
         Ok(Self {
@@ -146,8 +157,8 @@ impl SavedSession {
             cache_start,
             conversation,
             tokens,
-            positions,
-            format,
+            made_for,
+            shape,
             cache_sum,
             fingerprint,
         })
@@ -163,6 +174,12 @@ impl SavedSession {
         self.fingerprint == model.fingerprint()
     }
 
+    /// Whether the cache is only near what computing gives, because it was saved more coarsely than the session stores
+    /// it ([`super::Session::save_as`]) or was so before: what goes on from it may differ from what would have come.
+    pub fn is_lossy(&self) -> bool {
+        self.shape.approximate_from.is_some()
+    }
+
     /// Compares the cache with its checksum.
     pub(super) fn check_cache(&self) -> Result<(), SavedFault> {
         let sum = Checksum::of(&self.file.bytes()[self.cache_start..]);
@@ -171,7 +188,7 @@ impl SavedSession {
 }
 
 /// Everything but the cache.
-pub(super) fn head(conversation: &Conversation, tokens: &[u32], positions: usize, format: KvFormat) -> Vec<u8> {
+pub(super) fn head(conversation: &Conversation, tokens: &[u32], made_for: MadeFor, shape: &SavedShape) -> Vec<u8> {
     let messages: Vec<Json> = conversation.messages.iter().map(message_to_json).collect();
     let tool = |tool: &Tool| json!({"name": tool.name, "description": tool.description, "parameters": tool.parameters});
     let tools: Vec<Json> = conversation.tools.iter().map(tool).collect();
@@ -181,18 +198,23 @@ pub(super) fn head(conversation: &Conversation, tokens: &[u32], positions: usize
         "tools": tools,
         "left_out": left_out,
         "random": random,
-        "cache_type": format!("{format:?}"),
-        "positions": positions,
+        "cache_type": format!("{:?}", made_for.format),
+        "positions": made_for.positions,
         "tokens": tokens,
+        "page_types": shape.formats.iter().map(|format| format!("{format:?}")).collect::<Vec<_>>(),
+        "states": shape.states,
+        "approximate_from": shape.approximate_from,
     });
     head.to_string().into_bytes()
 }
 
-fn parse_head(head: &[u8]) -> Option<(Conversation, Vec<u32>, usize, KvFormat)> {
+fn parse_head(head: &[u8]) -> Option<Head> {
     let (tokens, head) = head::parse(head)?;
-    let format = head.get("cache_type")?.as_str()?;
-    let formats = [KvFormat::F16, KvFormat::Q8_0, KvFormat::Q4_0];
-    let format = formats.into_iter().find(|known| format!("{known:?}") == format)?;
+    let format = |name: &Json| {
+        let formats = [KvFormat::F16, KvFormat::Q8_0, KvFormat::Q4_0];
+        formats.into_iter().find(|known| Some(format!("{known:?}").as_str()) == name.as_str())
+    };
+    let number = |number: &Json| usize::try_from(number.as_u64()?).ok();
     let list = |name: &str| head.get(name)?.as_array();
     let tool = |tool: &Json| {
         Some(Tool {
@@ -204,11 +226,17 @@ fn parse_head(head: &[u8]) -> Option<(Conversation, Vec<u32>, usize, KvFormat)> 
     let conversation = Conversation {
         messages: list("messages")?.iter().map(message_from_json).collect::<Option<_>>()?,
         tools: list("tools")?.iter().map(tool).collect::<Option<_>>()?,
-        left_out: usize::try_from(head.get("left_out")?.as_u64()?).ok()?,
+        left_out: number(head.get("left_out")?)?,
         random: head.get("random")?.as_u64()?,
     };
-    let positions = usize::try_from(head.get("positions")?.as_u64()?).ok()?;
-    Some((conversation, tokens, positions, format))
+    let made_for = MadeFor { positions: number(head.get("positions")?)?, format: format(head.get("cache_type")?)? };
+    let shape = SavedShape {
+        len: tokens.len(),
+        formats: list("page_types")?.iter().map(format).collect::<Option<_>>()?,
+        states: list("states")?.iter().map(number).collect::<Option<_>>()?,
+        approximate_from: number(head.get("approximate_from")?),
+    };
+    Some((conversation, tokens, made_for, shape))
 }
 
 fn text(object: &Json, key: &str) -> Option<String> {
@@ -278,7 +306,12 @@ mod tests {
             random: u64::MAX,
         };
         let tokens = vec![0, 1, u32::MAX];
-        let head = head(&conversation, &tokens, 9, KvFormat::Q8_0);
-        assert_eq!(parse_head(&head), Some((conversation, tokens, 9, KvFormat::Q8_0)));
+        let made_for = MadeFor { positions: 9, format: KvFormat::F16 };
+        for approximate_from in [None, Some(2)] {
+            let (formats, states) = (vec![KvFormat::Q8_0, KvFormat::Q4_0], vec![1, 3]);
+            let shape = SavedShape { len: 3, formats, states, approximate_from };
+            let head = head(&conversation, &tokens, made_for, &shape);
+            assert_eq!(parse_head(&head), Some((conversation.clone(), tokens.clone(), made_for, shape)));
+        }
     }
 }

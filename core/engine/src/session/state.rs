@@ -34,6 +34,8 @@ pub(super) struct State {
     pub partial: Option<Partial>,
     /// Tokens in the cache, as of the last turn.
     pub used: usize,
+    /// Whether they are only near what computing gives, as of the last turn.
+    pub approximate: bool,
     /// As of the last turn.
     pub memory: Memory,
     /// Whether no turn may begin any more.
@@ -75,12 +77,34 @@ impl Engine {
     /// Keeps what the cache has in common with `ids`, the last of them left out: to be fed for its logits. Tells how
     /// many tokens stay.
     pub fn keep_common(&mut self, ids: &[u32]) -> usize {
-        let same =
-            if self.context.is_lost() { 0 } else { self.fed.iter().zip(ids).take_while(|(a, b)| a == b).count() };
+        let same = if self.context.is_lost() { 0 } else { common(&self.fed, ids) };
         let at = self.context.rewind(same.min(ids.len().saturating_sub(1)));
         self.fed.truncate(at);
         at
     }
+
+    /// As [`Self::keep_common`], where `ids` lacks `gap` tokens of what was fed: what stands behind them moves up.
+    pub fn close_gap(&mut self, ids: &[u32], gap: usize) -> Result<usize, Error> {
+        if self.context.is_lost() {
+            return Ok(self.keep_common(ids));
+        }
+        let start = common(&self.fed, ids);
+        let behind = self.fed.get(start + gap..).map_or(0, |behind| common(behind, &ids[start..]));
+        // The last token is fed for its logits.
+        let behind = behind.min((ids.len() - start).saturating_sub(1));
+        if behind == 0 {
+            return Ok(self.keep_common(ids));
+        }
+        self.context.close_gap(start..start + gap, behind)?;
+        self.fed.drain(start..start + gap);
+        self.fed.truncate(start + behind);
+        Ok(start + behind)
+    }
+}
+
+/// How many tokens two texts begin with alike.
+fn common(a: &[u32], b: &[u32]) -> usize {
+    a.iter().zip(b).take_while(|(a, b)| a == b).count()
 }
 
 /// A conversation as the model reads it.
@@ -103,6 +127,7 @@ impl Inner {
             turn: None,
             partial: None,
             used: 0,
+            approximate: false,
             memory: Memory::default(),
             closed: false,
         };
@@ -182,6 +207,7 @@ impl Inner {
 impl State {
     pub fn put_back(&mut self, engine: Engine) {
         self.used = engine.context.len();
+        self.approximate = engine.context.is_approximate();
         self.memory = engine.memory();
         self.engine = Some(engine);
     }

@@ -74,17 +74,17 @@ impl<'a, 'b> Writer<'a, 'b> {
         let limit = self.engine.context.max_positions();
         let room = match self.inner.options.when_full {
             WhenFull::Fail => 1,
-            WhenFull::Slide => self.options.max_tokens.clamp(1, (limit / 4).max(1)),
+            WhenFull::Slide | WhenFull::SlideCached => self.options.max_tokens.clamp(1, (limit / 4).max(1)),
         };
-        let prompt = fit(self.inner, self.conversation, 0, room, limit)?;
+        let (prompt, left_out) = fit(self.inner, self.conversation, 0, room, limit)?;
         self.teller.begin_after(&prompt.text);
         prompt.ids.iter().for_each(|&id| self.sampler.accept(id));
         self.prompt_tokens = prompt.ids.len();
-        self.cached_tokens = self.go_on_from(prompt);
+        self.cached_tokens = self.go_on_from(prompt, left_out)?;
         while self.generated.len() < self.options.max_tokens {
             if self.engine.context.len() + self.next.len() > limit {
-                let prompt = fit(self.inner, self.conversation, self.generated.len(), 1, limit)?;
-                self.go_on_from(prompt);
+                let (prompt, left_out) = fit(self.inner, self.conversation, self.generated.len(), 1, limit)?;
+                self.go_on_from(prompt, left_out)?;
             }
             if let Some(stop) = self.step(limit)? {
                 return Ok(stop);
@@ -93,13 +93,15 @@ impl<'a, 'b> Writer<'a, 'b> {
         Ok(StopReason::MaxTokens)
     }
 
-    /// What must be fed after what the cache has in common with the prompt and the reply so far; tells how much that is.
-    fn go_on_from(&mut self, prompt: Prompt) -> usize {
+    /// What must be fed after what the cache has in common with the prompt, which lacks `left_out` tokens it had, and the
+    /// reply so far; tells how much that is.
+    fn go_on_from(&mut self, prompt: Prompt, left_out: usize) -> Result<usize, Error> {
         let mut ids = prompt.ids;
         ids.extend_from_slice(&self.generated);
-        let same = self.engine.keep_common(&ids);
+        let moves = left_out > 0 && self.inner.options.when_full == WhenFull::SlideCached;
+        let same = if moves { self.engine.close_gap(&ids, left_out)? } else { self.engine.keep_common(&ids) };
         self.next = ids.split_off(same);
-        same
+        Ok(same)
     }
 
     /// Feeds what is next, with guesses behind it if there are any, and takes the tokens that come of it.
@@ -203,6 +205,7 @@ impl<'a, 'b> Writer<'a, 'b> {
             generated_tokens: self.generated.len(),
             guessed_tokens: self.guessed_tokens,
             messages_left_out: self.conversation.left_out,
+            approximate: self.engine.context.is_approximate(),
             first_token_ms: (first - self.start).as_secs_f64() * 1e3,
             tokens_per_s: after_first / first.elapsed().as_secs_f64().max(1e-9),
             restraint: Default::default(),

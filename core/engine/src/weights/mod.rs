@@ -98,6 +98,20 @@ impl Weights {
         self.short_and_long.is_none() || config.ropes.iter().all(|rope| is_long(rope, a) == is_long(rope, b))
     }
 
+    /// Whether cached keys can be turned to other positions.
+    pub fn check_movable(&self, config: &Config) -> Result<(), Error> {
+        let reason = if config.state_len > 0 {
+            "layers carry states"
+        } else if self.position_embedding.is_some() {
+            "positions are learned"
+        } else if config.spec.qk_norm_after_rope {
+            "keys are normed after they are rotated"
+        } else {
+            return Ok(());
+        };
+        Err(Error::CannotMove { reason })
+    }
+
     /// Every matrix that each token passes through, the head included.
     pub fn matrices(&self) -> impl Iterator<Item = &Matrix> {
         let inputs = self.per_layer.iter().map(|inputs| &inputs.projection.matrix);

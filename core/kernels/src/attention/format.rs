@@ -4,6 +4,7 @@ use half::f16;
 
 use crate::activations::ActivationKind;
 use crate::attention::MAX_HEAD_DIM;
+use crate::format::Format;
 use crate::isa::Isa;
 
 /// Values per scale of the quantized formats.
@@ -59,6 +60,23 @@ impl Isa {
         }
     }
 
+    /// The values `[dim]` of a key or value that [`Isa::store_kv`] stored, exactly. Panics as it does.
+    pub fn load_kv(&self, format: KvFormat, row: &[u16], x: &mut [f32]) {
+        assert!(x.len() <= MAX_HEAD_DIM && x.len().is_multiple_of(format.multiple()), "load_kv: x is a head");
+        assert_eq!(row.len(), format.row_len(x.len()), "load_kv: row is [row_len(dim)]");
+        let blocks = match format {
+            KvFormat::F16 => Format::F16,
+            KvFormat::Q8_0 => Format::Q8_0,
+            KvFormat::Q4_0 => Format::Q4_0,
+        };
+        let mut bytes = [0; 2 * MAX_HEAD_DIM];
+        let bytes = &mut bytes[..2 * row.len()];
+        for (bytes, row) in bytes.as_chunks_mut().0.iter_mut().zip(row) {
+            *bytes = row.to_le_bytes();
+        }
+        self.dequantize(blocks, bytes, x);
+    }
+
     fn store_q8_0(&self, x: &[f32], out: &mut [u16]) {
         let (mut q, mut d) = ([0; MAX_HEAD_DIM], [0.0; MAX_HEAD_DIM / BLOCK]);
         let (q, d) = (&mut q[..x.len()], &mut d[..x.len() / BLOCK]);
@@ -109,6 +127,23 @@ mod tests {
             assert_eq!(stored(isa, KvFormat::Q4_0, &x), Q4, "{}", isa.name());
             assert_eq!(stored(isa, KvFormat::Q4_0, &[0.0; 32]), "0080".to_owned() + &"88".repeat(16));
             assert_eq!(stored(isa, KvFormat::Q8_0, &[0.0; 32]), "00".repeat(34));
+        }
+    }
+
+    #[test]
+    fn what_was_stored_comes_back_within_a_step() {
+        let x = numbers();
+        // Half a step, or a whole one at the end of Q4_0 that lacks one; a scale has 11 bits.
+        let cases = [(KvFormat::F16, 0.0), (KvFormat::Q8_0, 0.5 / 127.0 + 1.0 / 2048.0), (KvFormat::Q4_0, 0.126)];
+        for (format, bound) in cases {
+            let (mut row, mut back) = (vec![0; format.row_len(x.len())], vec![0.0; x.len()]);
+            Isa::detect().store_kv(format, &x, &mut row);
+            Isa::detect().load_kv(format, &row, &mut back);
+            for (x, back) in x.chunks_exact(BLOCK).zip(back.chunks_exact(BLOCK)) {
+                let largest = x.iter().fold(0.0f32, |m, x| m.max(x.abs()));
+                let error = x.iter().zip(back).fold(0.0f32, |m, (x, back)| m.max((x - back).abs()));
+                assert!(error <= largest * bound, "{format:?}: {error} of {largest}");
+            }
         }
     }
 

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use sprat_kernels::KvFormat;
+use sprat_kernels::{Isa, KvFormat, MAX_HEAD_DIM};
 
 use super::ledger::{Charge, Ledger};
 use super::shared::Shared;
@@ -27,7 +27,7 @@ pub struct Page {
 }
 
 impl Page {
-    fn new(layer: &LayerConfig, format: KvFormat, ledger: &Arc<Ledger>) -> Result<Self, Error> {
+    pub(super) fn new(layer: &LayerConfig, format: KvFormat, ledger: &Arc<Ledger>) -> Result<Self, Error> {
         let len = Self::len(layer, format);
         let charge = ledger.charge("KV cache", 2 * len)?;
         let data = Shared::mapped(len).ok_or(Error::OutOfMemory { what: "KV cache", bytes: 2 * len })?;
@@ -49,6 +49,20 @@ impl Page {
         // SAFETY: nobody writes a page while it is shared, and no pass is running on a cache that is being reserved.
         page.data.as_mut_slice().copy_from_slice(unsafe { self.data.get(0..self.data.len()) });
         Ok(page)
+    }
+
+    /// Stores all of it as `format` into `out`, as long as a page of that format.
+    pub(super) fn store_as(&self, format: KvFormat, layer: &LayerConfig, out: &mut [u16]) {
+        let mut at = (0, 0); // in `u16`, here and in `out`
+        for dim in [layer.head_dim, layer.value_dim] {
+            for _ in 0..layer.n_kv_heads * PAGE {
+                let next = (at.0 + self.format.row_len(dim), at.1 + format.row_len(dim));
+                // SAFETY: no pass runs on a cache that its owner lends out.
+                let row = unsafe { self.data.get(at.0..next.0) };
+                store_row((self.format, row), (format, &mut out[at.1..next.1]), dim, None);
+                at = next;
+            }
+        }
     }
 
     /// Keys of one head, `[64, row_len(head_dim)]`.
@@ -96,6 +110,26 @@ impl Page {
     }
 }
 
+/// Stores a key or value of `dim` values as another format, after `change` if there is any.
+pub(super) fn store_row(
+    (from, row): (KvFormat, &[u16]),
+    (to, out): (KvFormat, &mut [u16]),
+    dim: usize,
+    change: Option<&dyn Fn(&mut [f32])>,
+) {
+    if from == to && change.is_none() {
+        return out.copy_from_slice(row);
+    }
+    // All sets give the same bits.
+    let (isa, mut values) = (Isa::detect(), [0.0; MAX_HEAD_DIM]);
+    let values = &mut values[..dim];
+    isa.load_kv(from, row, values);
+    if let Some(change) = change {
+        change(values);
+    }
+    isa.store_kv(to, values, out);
+}
+
 /// What a sequence of tokens left in each layer. Cloning shares the pages.
 #[derive(Clone)]
 pub struct KvCache {
@@ -103,6 +137,8 @@ pub struct KvCache {
     pub(super) layers: Vec<Vec<Arc<Page>>>, // [layer][page]
     pub(super) states: States,
     pub(super) len: usize,
+    /// From this position on it holds other values than computing the tokens gives.
+    pub(super) approximate_from: Option<usize>,
     pub(super) ledger: Arc<Ledger>,
     /// The saved session that pages lie in, as long as there may be such pages.
     pub(super) file: Option<Arc<SavedFile>>,
@@ -120,18 +156,29 @@ impl KvCache {
     /// # Errors
     /// A head of some layer cannot be stored so.
     pub fn new(format: KvFormat, layers: &[LayerConfig], ledger: Arc<Ledger>) -> Result<Self, Error> {
-        let attending = layers.iter().filter(|layer| layer.has_kv());
-        for dim in attending.flat_map(|layer| [layer.head_dim, layer.value_dim]) {
-            if !dim.is_multiple_of(format.multiple()) {
-                return Err(Error::KvFormat { format, head_dim: dim });
-            }
-        }
+        Self::check_format(format, layers)?;
         Ok(Self::empty(format, ledger))
+    }
+
+    /// Whether all heads can be stored as `format` says.
+    pub fn check_format(format: KvFormat, layers: &[LayerConfig]) -> Result<(), Error> {
+        let attending = layers.iter().filter(|layer| layer.has_kv());
+        let mut dims = attending.flat_map(|layer| [layer.head_dim, layer.value_dim]);
+        let odd = dims.find(|dim| !dim.is_multiple_of(format.multiple()));
+        odd.map_or(Ok(()), |head_dim| Err(Error::KvFormat { format, head_dim }))
     }
 
     /// An empty cache of a format that was checked.
     pub(super) fn empty(format: KvFormat, ledger: Arc<Ledger>) -> Self {
-        Self { format, layers: Vec::new(), states: States::default(), len: 0, ledger, file: None }
+        Self {
+            format,
+            layers: Vec::new(),
+            states: States::default(),
+            len: 0,
+            approximate_from: None,
+            ledger,
+            file: None,
+        }
     }
 
     /// Positions that are filled.
@@ -142,6 +189,11 @@ impl KvCache {
     /// Whether nothing is in it.
     pub fn is_empty(&self) -> bool {
         self.len == 0
+    }
+
+    /// Whether it holds other values than computing the tokens gives: from a file that stores them more coarsely, or moved.
+    pub fn is_approximate(&self) -> bool {
+        self.approximate_from.is_some()
     }
 
     /// The pages of one layer.
@@ -158,7 +210,7 @@ impl KvCache {
     /// fork shares it or it lies in a file.
     pub fn reserve(&mut self, extra: usize, config: &Config) -> Result<(), Error> {
         let pages = (self.len + extra).div_ceil(PAGE);
-        self.states.reserve(config.state_len)?;
+        self.states.reserve(config.state_len, &self.ledger)?;
         self.layers.resize_with(config.layers.len(), Vec::new);
         for (own, layer) in self.layers.iter_mut().zip(&config.layers).filter(|(_, layer)| layer.has_kv()) {
             if let Some(page) = own.get_mut(self.len / PAGE)
@@ -218,6 +270,7 @@ impl KvCache {
         if len == 0 {
             self.file = None;
         }
+        self.approximate_from = self.approximate_from.filter(|&from| from < len);
         let pages = len.div_ceil(PAGE);
         self.layers.iter_mut().for_each(|own| own.truncate(pages));
     }

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::ledger::{Charge, Ledger};
 use super::shared::Shared;
 use crate::error::Error;
 
@@ -13,19 +14,25 @@ const MAX_CHECKPOINTS: usize = 4;
 /// The states of a sequence. Clones share the blobs.
 #[derive(Default)]
 pub struct States {
-    now: Option<Arc<Shared<f32>>>,  // none before the first pass, where all are zero
-    next: Option<Arc<Shared<f32>>>, // memory for the running pass to write; nobody else has it while one runs
-    kept: Vec<Checkpoint>,          // by rising position
+    now: Option<Arc<Blob>>,  // none before the first pass, where all are zero
+    next: Option<Arc<Blob>>, // memory for the running pass to write; nobody else has it while one runs
+    kept: Vec<Checkpoint>,   // by rising position
+}
+
+struct Blob {
+    data: Shared<f32>,
+    /// None where it lies in a file.
+    charge: Option<Charge>,
 }
 
 #[derive(Clone)]
 struct Checkpoint {
     position: usize,
-    state: Option<Arc<Shared<f32>>>,
+    state: Option<Arc<Blob>>,
 }
 
 /// The state at one moment, to go back to when a series of passes fails.
-pub struct Moment(Option<Arc<Shared<f32>>>);
+pub struct Moment(Option<Arc<Blob>>);
 
 impl Clone for States {
     fn clone(&self) -> Self {
@@ -35,32 +42,51 @@ impl Clone for States {
 }
 
 impl States {
-    /// Makes room for a pass over a model whose layers carry `len` floats.
-    pub fn reserve(&mut self, len: usize) -> Result<(), Error> {
+    /// Most states that are held at once besides the one that is being written.
+    pub const MOST: usize = MAX_CHECKPOINTS + 1;
+
+    /// States that lie in a file, with the positions they belong to: checkpoints, and the last of them now.
+    pub(super) fn of(blobs: Vec<(usize, Shared<f32>)>) -> Self {
+        let checkpoint = |(position, data)| Checkpoint { position, state: Some(Arc::new(Blob { data, charge: None })) };
+        let mut kept: Vec<Checkpoint> = blobs.into_iter().map(checkpoint).collect();
+        Self { now: kept.pop().and_then(|last| last.state), next: None, kept }
+    }
+
+    /// All states that are held in a sequence of `len` tokens and the positions they belong to, as [`Self::of`] takes them.
+    pub(super) fn held(&self, len: usize) -> impl Iterator<Item = (usize, &Shared<f32>)> {
+        let kept = self.kept.iter().map(|checkpoint| (checkpoint.position, checkpoint.state.as_ref()));
+        kept.chain([(len, self.now.as_ref())]).filter_map(|(position, state)| Some((position, &state?.data)))
+    }
+
+    /// Makes room for a pass over a model whose layers carry `len` floats, counted in `ledger`.
+    pub fn reserve(&mut self, len: usize, ledger: &Arc<Ledger>) -> Result<(), Error> {
         let new = || {
-            let data = Shared::mapped(len);
-            data.map(Arc::new).ok_or(Error::OutOfMemory { what: "state of the layers", bytes: 4 * len })
+            let (what, bytes) = ("state of the layers", 4 * len);
+            let charge = Some(ledger.charge(what, bytes)?);
+            let data = Shared::mapped(len).ok_or(Error::OutOfMemory { what, bytes })?;
+            Ok::<_, Error>(Some(Arc::new(Blob { data, charge })))
         };
         if len == 0 {
             return Ok(());
         }
         if self.now.is_none() {
-            self.now = Some(new()?);
+            self.now = new()?;
         }
-        if self.next.as_mut().and_then(Arc::get_mut).is_none() {
-            self.next = Some(new()?);
+        if self.next.as_mut().and_then(Arc::get_mut).is_none_or(|next| next.charge.is_none()) {
+            self.next = None;
+            self.next = new()?;
         }
         Ok(())
     }
 
     /// The state before the running pass.
     pub fn now(&self) -> &Shared<f32> {
-        self.now.as_deref().expect("reserved before the pass")
+        &self.now.as_ref().expect("reserved before the pass").data
     }
 
     /// Where the running pass leaves the state after it. It writes all of it.
     pub fn next(&self) -> &Shared<f32> {
-        self.next.as_deref().expect("reserved before the pass")
+        &self.next.as_ref().expect("reserved before the pass").data
     }
 
     /// The pass went well: what it wrote is the state now.
@@ -105,7 +131,7 @@ impl States {
     /// Bytes of it; what is shared counts in full.
     pub fn bytes(&self) -> usize {
         let kept = self.kept.iter().filter_map(|checkpoint| checkpoint.state.as_ref());
-        self.now.iter().chain(&self.next).chain(kept).map(|state| state.bytes()).sum()
+        self.now.iter().chain(&self.next).chain(kept).map(|state| state.data.bytes()).sum()
     }
 }
 
@@ -115,7 +141,7 @@ mod tests {
 
     /// A pass over `tokens` tokens whose state is how many there were.
     fn pass(states: &mut States, tokens: usize) {
-        states.reserve(1).expect("memory");
+        states.reserve(1, &Arc::default()).expect("memory");
         // SAFETY: no other thread has these.
         unsafe {
             let before = states.now().get(0..1)[0];
@@ -126,14 +152,14 @@ mod tests {
 
     fn value(states: &States) -> f32 {
         // SAFETY: nobody writes it.
-        states.now.as_ref().map_or(0.0, |now| unsafe { now.get(0..1)[0] })
+        states.now.as_ref().map_or(0.0, |now| unsafe { now.data.get(0..1)[0] })
     }
 
     #[test]
     fn a_pass_that_fails_leaves_the_state_as_it_was() {
         let mut states = States::default();
         pass(&mut states, 5);
-        states.reserve(1).expect("memory");
+        states.reserve(1, &Arc::default()).expect("memory");
         // SAFETY: no other thread has it.
         unsafe { states.next().get_mut(0..1)[0] = 99.0 };
         assert_eq!(value(&states), 5.0);
@@ -191,7 +217,7 @@ mod tests {
     #[test]
     fn a_model_without_states_goes_back_anywhere() {
         let mut states = States::default();
-        states.reserve(0).expect("nothing to reserve");
+        states.reserve(0, &Arc::default()).expect("nothing to reserve");
         states.keep(7);
         assert_eq!((states.rewind(10, 6), states.bytes()), (6, 0));
     }
