@@ -98,6 +98,7 @@ impl From<Error> for FfiError {
             | Error::BadToken { .. }
             | Error::Tokenizer(_)
             | Error::KvFormat { .. }
+            | Error::CannotMove { .. }
             | Error::Transcript { .. } => Self::InvalidArgument { reason },
             Error::ContextFull { used, limit } => Self::ContextFull { reason, used: used as u64, limit: limit as u64 },
             Error::OutOfMemory { bytes, .. } | Error::OverBudget { bytes, .. } => {

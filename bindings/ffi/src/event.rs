@@ -49,6 +49,8 @@ pub struct Reply {
     pub guessed_tokens: u64,
     /// Messages of the transcript, from the first after the instructions on, that the model sees no more.
     pub messages_left_out: u64,
+    /// Whether it rests on a cache that is only near what computing the conversation gives.
+    pub approximate: bool,
     /// From the beginning of the turn to the first token, in milliseconds.
     pub first_token_ms: f64,
     /// Tokens per second after the first.
@@ -71,6 +73,7 @@ impl From<sprat::Reply> for Reply {
             generated_tokens: reply.generated_tokens as u64,
             guessed_tokens: reply.guessed_tokens as u64,
             messages_left_out: reply.messages_left_out as u64,
+            approximate: reply.approximate,
             first_token_ms: reply.first_token_ms,
             tokens_per_s: reply.tokens_per_s,
             restraint: reply.restraint.into(),

@@ -55,6 +55,8 @@ pub enum WhenFull {
     Fail,
     /// The model no longer sees the oldest turns; instructions and transcript stay.
     Slide,
+    /// The same sooner and only near it: what stays is moved in the cache instead of computed anew.
+    SlideCached,
 }
 
 impl From<WhenFull> for sprat::WhenFull {
@@ -62,6 +64,7 @@ impl From<WhenFull> for sprat::WhenFull {
         match when_full {
             WhenFull::Fail => Self::Fail,
             WhenFull::Slide => Self::Slide,
+            WhenFull::SlideCached => Self::SlideCached,
         }
     }
 }

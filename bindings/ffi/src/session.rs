@@ -6,7 +6,7 @@ use crate::error::FfiError;
 use crate::event::Partial;
 use crate::memory::{Memory, Trim};
 use crate::message::{Input, Message, Tool};
-use crate::options::GenerationOptions;
+use crate::options::{GenerationOptions, KvFormat};
 use crate::stream::ReplyStream;
 
 /// A conversation with a model.
@@ -91,6 +91,16 @@ impl Session {
     /// Writes the session to a file: it is there whole, or as it was before.
     pub fn save(&self, path: String) -> Result<(), FfiError> {
         Ok(self.0.save(path)?)
+    }
+
+    /// As `save`, with keys and values stored as `format`: a smaller file, and a session that is only near this one.
+    pub fn save_as(&self, path: String, format: KvFormat) -> Result<(), FfiError> {
+        Ok(self.0.save_as(path, format.into())?)
+    }
+
+    /// Whether the cache is only near what computing the conversation gives.
+    pub fn is_approximate(&self) -> Result<bool, FfiError> {
+        Ok(self.0.is_approximate())
     }
 
     /// Messages of the transcript, from the first after the instructions on, that the model sees no more.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use sprat_kernels::Isa;
 
-use super::kv::{KvCache, PAGE, Page, store_row};
+use super::kv::{Change, KvCache, PAGE, Page, store_row};
 use crate::config::{Config, LayerConfig, Rope};
 use crate::error::Error;
 
@@ -33,7 +33,7 @@ impl KvCache {
                 let (cos, sin) = &angles[rope];
                 |key: &mut [f32]| Isa::detect().rope(key, cos, sin, config.spec.pairing)
             });
-            let turn = turn.as_ref().map(|turn| turn as &dyn Fn(&mut [f32]));
+            let turn = turn.as_ref().map(|turn| turn as &Change<'_>);
             for index in new.len()..pages {
                 let page = Page::new(layer, self.format, &self.ledger)?;
                 for position in (index * PAGE..len).take(PAGE) {
@@ -59,14 +59,7 @@ impl KvCache {
 }
 
 /// Copies keys and values of one position to a row of `page`, a new one, keys after `turn`.
-fn move_position(
-    old: &Page,
-    old_row: usize,
-    page: &Page,
-    row: usize,
-    layer: &LayerConfig,
-    turn: Option<&dyn Fn(&mut [f32])>,
-) {
+fn move_position(old: &Page, old_row: usize, page: &Page, row: usize, layer: &LayerConfig, turn: Option<&Change<'_>>) {
     let part = |dim: usize| {
         let len = old.format.row_len(dim);
         old_row * len..(old_row + 1) * len

@@ -110,12 +110,15 @@ impl Page {
     }
 }
 
+/// What is done to the values of a key before they are stored again.
+pub(super) type Change<'a> = dyn Fn(&mut [f32]) + 'a;
+
 /// Stores a key or value of `dim` values as another format, after `change` if there is any.
 pub(super) fn store_row(
     (from, row): (KvFormat, &[u16]),
     (to, out): (KvFormat, &mut [u16]),
     dim: usize,
-    change: Option<&dyn Fn(&mut [f32])>,
+    change: Option<&Change<'_>>,
 ) {
     if from == to && change.is_none() {
         return out.copy_from_slice(row);
