@@ -45,6 +45,7 @@ extension WhenFull {
         switch self {
         case .fail: .fail
         case .slide: .slide
+        case .slideCached: .slideCached
         }
     }
 }

@@ -43,6 +43,10 @@ public enum WhenFull: Sendable {
     /// The model no longer sees the oldest turns: the instructions stay, whole turns are left out until half of the context
     /// is free. ``Session/transcript`` keeps everything, ``Session/messagesLeftOut`` tells how much the model does not see.
     case slide
+    /// As ``slide``, but what stays is moved in the cache instead of computed anew: sooner, and approximate, for it still bears
+    /// traces of what is left out; ``Reply/approximate`` says so. Models whose layers carry states or whose positions are
+    /// learned refuse it with ``SpratError/invalidArgument(_:)``.
+    case slideCached
 }
 
 /// How the cache stores keys and values. Fewer bits take less memory, and the text is not quite the same.

@@ -19,9 +19,9 @@ extension SpratBindings.Reply {
         Reply(
             text: text, stopReason: stop.lifted, thinking: thinking, toolCalls: toolCalls.map(\.lifted),
             promptTokens: Int(promptTokens), cachedTokens: Int(cachedTokens), generatedTokens: Int(generatedTokens),
-            guessedTokens: Int(guessedTokens), messagesLeftOut: Int(messagesLeftOut), firstTokenMs: firstTokenMs,
-            tokensPerSecond: tokensPerS, slowestPace: restraint.slowest.lifted, pausedMs: Int(restraint.pausedMs),
-            memory: memory.lifted)
+            guessedTokens: Int(guessedTokens), messagesLeftOut: Int(messagesLeftOut),
+            approximate: approximate, firstTokenMs: firstTokenMs, tokensPerSecond: tokensPerS,
+            slowestPace: restraint.slowest.lifted, pausedMs: Int(restraint.pausedMs), memory: memory.lifted)
     }
 }
 

@@ -110,6 +110,8 @@ public struct Reply: Sendable, Equatable {
     public var guessedTokens = 0
     /// Messages of the transcript, from the first after the instructions on, that the model sees no more.
     public var messagesLeftOut = 0
+    /// Whether it rests on a cache that is only near what computing the conversation gives: see ``WhenFull/slideCached``.
+    public var approximate = false
     /// From the call to the first token, in milliseconds.
     public var firstTokenMs = 0.0
     /// Tokens per second after the first.

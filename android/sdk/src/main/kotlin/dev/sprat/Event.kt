@@ -78,6 +78,8 @@ public class Reply(
     public val guessedTokens: Int = 0,
     /** Messages of the transcript, from the first after the instructions on, that the model sees no more. */
     public val messagesLeftOut: Int = 0,
+    /** Whether it rests on a cache that is only near what computing the conversation gives: see [WhenFull.SlideCached]. */
+    public val approximate: Boolean = false,
     /** From the call to the first token, in milliseconds. */
     public val firstTokenMs: Double = 0.0,
     /** Tokens per second after the first. */

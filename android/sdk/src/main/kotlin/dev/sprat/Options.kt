@@ -90,6 +90,13 @@ public enum class WhenFull {
      * free. [Session.transcript] keeps everything, [Session.messagesLeftOut] tells how much the model does not see.
      */
     Slide,
+
+    /**
+     * As [Slide], but what stays is moved in the cache instead of computed anew: sooner, and approximate, for it still bears
+     * traces of what is left out; [Reply.approximate] says so. Models whose layers carry states or whose positions are
+     * learned refuse it with [SpratException.InvalidArgument].
+     */
+    SlideCached,
 }
 
 /** How the cache stores keys and values. Fewer bits take less memory, and the text is not quite the same. */

@@ -22,6 +22,7 @@ internal fun dev.sprat.ffi.Reply.lifted(): Reply = Reply(
     generatedTokens = generatedTokens.toInt(),
     guessedTokens = guessedTokens.toInt(),
     messagesLeftOut = messagesLeftOut.toInt(),
+    approximate = approximate,
     firstTokenMs = firstTokenMs,
     tokensPerSecond = tokensPerS,
     slowestPace = restraint.slowest.lifted(),
@@ -163,6 +164,7 @@ internal fun SessionOptions.lowered(): dev.sprat.ffi.SessionOptions = dev.sprat.
 private fun WhenFull.lowered(): dev.sprat.ffi.WhenFull = when (this) {
     WhenFull.Fail -> dev.sprat.ffi.WhenFull.FAIL
     WhenFull.Slide -> dev.sprat.ffi.WhenFull.SLIDE
+    WhenFull.SlideCached -> dev.sprat.ffi.WhenFull.SLIDE_CACHED
 }
 
 internal fun KvFormat.lowered(): dev.sprat.ffi.KvFormat = when (this) {
