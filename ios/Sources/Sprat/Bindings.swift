@@ -117,6 +117,10 @@ private struct LibrarySession: SessionHandle {
         try translated { Int(try session.messagesLeftOut()) }
     }
 
+    func isApproximate() throws(SpratError) -> Bool {
+        try translated { try session.isApproximate() }
+    }
+
     func memory() throws(SpratError) -> Memory {
         try translated { try session.memory() }.lifted
     }
@@ -130,8 +134,10 @@ private struct LibrarySession: SessionHandle {
         try translated { try session.prewarm() }.map { Int($0) }
     }
 
-    func save(path: String) throws(SpratError) {
-        try translated { try session.save(path: path) }
+    func save(path: String, cache: KVFormat?) throws(SpratError) {
+        try translated {
+            if let cache { try session.saveAs(path: path, format: cache.lowered) } else { try session.save(path: path) }
+        }
     }
 
     func trim(_ level: Trim) throws(SpratError) {

@@ -117,6 +117,8 @@ private final class ScriptedSession: SessionHandle, @unchecked Sendable {
 
     func messagesLeftOut() -> Int { 0 }
 
+    func isApproximate() -> Bool { false }
+
     func memory() -> Memory { Memory() }
 
     func stream(_ input: Input, options: GenerationOptions) throws(SpratError) -> any ReplyHandle {
@@ -133,7 +135,7 @@ private final class ScriptedSession: SessionHandle, @unchecked Sendable {
         return try idle { () throws(SpratError) in read }
     }
 
-    func save(path: String) throws(SpratError) {
+    func save(path: String, cache: KVFormat?) throws(SpratError) {
         try idle { () throws(SpratError) in script.save(messages, path: path) }
     }
 

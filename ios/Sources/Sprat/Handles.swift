@@ -24,12 +24,14 @@ protocol SessionHandle: Sendable {
     func tokensUsed() throws(SpratError) -> Int
     func contextLimit() throws(SpratError) -> Int
     func messagesLeftOut() throws(SpratError) -> Int
+    func isApproximate() throws(SpratError) -> Bool
     func memory() throws(SpratError) -> Memory
     /// Begins a turn; waits for one that is stopping.
     func stream(_ input: Input, options: GenerationOptions) throws(SpratError) -> any ReplyHandle
     /// Waits; ``stop()`` ends it, and then it is nil.
     func prewarm() throws(SpratError) -> Int?
-    func save(path: String) throws(SpratError)
+    /// With `cache` keys and values are stored so, else as they are.
+    func save(path: String, cache: KVFormat?) throws(SpratError)
     func trim(_ level: Trim) throws(SpratError)
     func stop()
     func setInstructions(_ instructions: String?) throws(SpratError)

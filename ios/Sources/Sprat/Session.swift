@@ -76,6 +76,12 @@ public final class Session: Sendable {
         get throws(SpratError) { try handle.messagesLeftOut() }
     }
 
+    /// Whether the cache is only near what computing the conversation gives, after ``WhenFull/slideCached`` or a save in fewer
+    /// bits. ``Trim/cache`` makes it exact again.
+    public var isApproximate: Bool {
+        get throws(SpratError) { try handle.isApproximate() }
+    }
+
     /// Memory of this session and of its model.
     public var memory: Memory {
         get throws(SpratError) { try handle.memory() }
@@ -133,14 +139,17 @@ public final class Session: Sendable {
     /// ``restore(from:model:options:)`` goes on without reading anything anew. The file is there whole or as it was before,
     /// should the battery run out meanwhile.
     ///
+    /// With a `cache` of fewer bits than the session's the file is smaller, and what is restored from it is only near this
+    /// conversation: see ``isApproximate``. `nil` stores the cache as it is.
+    ///
     /// - Throws: ``SpratError/busy``; ``SpratError/cannotOpen(_:)`` if it cannot be written, a full disk included.
-    public func save(to url: URL) async throws {
-        try await onWaitingThread { try self.saveNow(to: url) }
+    public func save(to url: URL, cache: KVFormat? = nil) async throws {
+        try await onWaitingThread { try self.saveNow(to: url, cache: cache) }
     }
 
     /// The same, waiting for it.
-    func saveNow(to url: URL) throws(SpratError) {
-        try handle.save(path: url.path)
+    func saveNow(to url: URL, cache: KVFormat? = nil) throws(SpratError) {
+        try handle.save(path: url.path, cache: cache)
     }
 
     /// Gives memory back, as when the system is short of it. Nothing is lost but time.

@@ -21,7 +21,17 @@ final class SavedTests: XCTestCase {
         XCTAssertEqual(reply.promptTokens, counted)
         XCTAssertGreaterThan(reply.cachedTokens, 24)
 
-        try await assertThirdReply(try await Session.restore(from: copy, model: model))
+        let again = try await Session.restore(from: copy, model: model)
+        let coarse = try Scenario.temporary(Data())
+        try await again.save(to: coarse, cache: .q8_0)
+        XCTAssertLessThan(try Data(contentsOf: coarse).count, try Data(contentsOf: copy).count)
+        let near = try await Session.restore(from: coarse, model: model)
+        XCTAssert(try near.isApproximate)
+        let nearReply = try await near.respond(to: Scenario.prompts[2], options: Scenario.greedy)
+        XCTAssert(nearReply.approximate)
+        try near.trim(.cache)
+        XCTAssertFalse(try near.isApproximate)
+        try await assertThirdReply(again)
         // Other ways to store the cache, or other models, read the transcript anew.
         let other = try Session(model: model, instructions: "Something else")
         try other.setTranscript(try await Session.savedTranscript(at: copy))

@@ -84,6 +84,9 @@ private class LibrarySession(private val session: dev.sprat.ffi.Session) : Sessi
     override val messagesLeftOut: Int
         get() = translated { session.messagesLeftOut() }.toInt()
 
+    override val isApproximate: Boolean
+        get() = translated { session.isApproximate() }
+
     override val memory: Memory
         get() = translated { session.memory() }.lifted()
 
@@ -92,7 +95,8 @@ private class LibrarySession(private val session: dev.sprat.ffi.Session) : Sessi
 
     override fun prewarm(): Int? = translated { session.prewarm() }?.toInt()
 
-    override fun save(path: String) = translated { session.save(path) }
+    override fun save(path: String, cache: KvFormat?) =
+        translated { if (cache == null) session.save(path) else session.saveAs(path, cache.lowered()) }
 
     override fun trim(level: Trim) = translated { session.trim(level.lowered()) }
 

@@ -81,6 +81,7 @@ private class ScriptedSession(private val script: Script, private var messages: 
 
     override val contextLimit: Int = CONTEXT_TOKENS
     override val messagesLeftOut: Int = 0
+    override val isApproximate: Boolean = false
     override val memory: Memory = Memory(0, 0, 0, 0, 0, 0)
 
     @Synchronized
@@ -91,7 +92,7 @@ private class ScriptedSession(private val script: Script, private var messages: 
     override fun prewarm(): Int? = idle { tokensUsed }
 
     @Synchronized
-    override fun save(path: String) = idle { script.saved[path] = messages }
+    override fun save(path: String, cache: KvFormat?) = idle { script.saved[path] = messages }
 
     override fun trim(level: Trim) = idle { }
 

@@ -37,6 +37,7 @@ internal interface SessionHandle : AutoCloseable {
     val tokensUsed: Int
     val contextLimit: Int
     val messagesLeftOut: Int
+    val isApproximate: Boolean
     val memory: Memory
 
     /** Begins a turn; waits for one that is stopping. */
@@ -45,7 +46,8 @@ internal interface SessionHandle : AutoCloseable {
     /** Waits; [stop] ends it, and then it is null. */
     fun prewarm(): Int?
 
-    fun save(path: String)
+    /** With [cache] keys and values are stored so, else as they are. */
+    fun save(path: String, cache: KvFormat?)
 
     fun trim(level: Trim)
 

@@ -53,6 +53,13 @@ public class Session internal constructor(private val handle: SessionHandle) : A
     public val messagesLeftOut: Int
         get() = handle.messagesLeftOut
 
+    /**
+     * Whether the cache is only near what computing the conversation gives, after [WhenFull.SlideCached] or a save in fewer
+     * bits. [Trim.Cache] makes it exact again.
+     */
+    public val isApproximate: Boolean
+        get() = handle.isApproximate
+
     /** Memory of this session and of its model. */
     public val memory: Memory
         get() = handle.memory
@@ -127,13 +134,17 @@ public class Session internal constructor(private val handle: SessionHandle) : A
      * [Model.restore] goes on without reading anything anew. The file is there whole or as it was before, should the battery
      * run out meanwhile.
      *
+     * With a [cache] of fewer bits than the session's the file is smaller, and what is restored from it is only near this
+     * conversation: see [isApproximate]. Null stores the cache as it is.
+     *
      * @throws SpratException.Busy if a turn runs
      * @throws SpratException.CannotOpen if it cannot be written, a full disk included
      */
-    public suspend fun save(path: String): Unit = withContext(Dispatchers.IO) { handle.save(path) }
+    public suspend fun save(path: String, cache: KvFormat? = null): Unit =
+        withContext(Dispatchers.IO) { handle.save(path, cache) }
 
     /** The same to a [file]. */
-    public suspend fun save(file: File): Unit = save(file.path)
+    public suspend fun save(file: File, cache: KvFormat? = null): Unit = save(file.path, cache)
 
     /** Gives memory back, as when the system is short of it. Nothing is lost but time. */
     public fun trim(level: Trim): Unit = handle.trim(level)

@@ -24,6 +24,15 @@ class SavedTest {
                 assertTrue(reply.cachedTokens > 24, "${reply.cachedTokens}")
             }
             model.restore(copy).use { assertEquals(Scenario.replies[2], it.thirdReply().text) }
+            val coarse = Scenario.temporary()
+            model.restore(copy).use { it.save(coarse, KvFormat.Q8_0) }
+            assertTrue(coarse.length() < copy.length(), "${coarse.length()} of ${copy.length()} bytes")
+            model.restore(coarse).use { session ->
+                assertTrue(session.isApproximate)
+                assertTrue(session.thirdReply().approximate)
+                session.trim(Trim.Cache)
+                assertFalse(session.isApproximate)
+            }
             // Other ways to store the cache, or other models, read the transcript anew.
             model.session { instructions = "Something else" }.use { session ->
                 session.transcript = Session.savedTranscript(copy.path)
