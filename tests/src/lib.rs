@@ -1,6 +1,7 @@
 //! What the tests share: small model files, and a plain forward pass as their oracle.
 
 mod experts;
+pub mod exported;
 pub mod families;
 mod recurrent;
 pub mod reference;

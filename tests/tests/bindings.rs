@@ -1,52 +1,17 @@
 //! The exported objects, called from Rust as Kotlin and Swift call them: the same conversation, the same errors.
 
 use std::fs::File;
-use std::future::Future;
 use std::os::fd::AsRawFd;
 use std::path::Path;
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{self, Thread};
 
 use sprat_ffi::{
-    Event, FfiError, GenerationOptions, Input, KvFormat, Model, OpenOptions, Probe, Reply, Role, Session,
-    SessionOptions, Source, StopReason, TemplateChoice, Tool, Trim, WhenFull, device, guard_mapped_files, probe,
-    probe_header, saved_transcript,
+    FfiError, GenerationOptions, KvFormat, Model, OpenOptions, Probe, Role, Session, SessionOptions, Source,
+    StopReason, TemplateChoice, Tool, Trim, WhenFull, device, guard_mapped_files, probe, probe_header,
+    saved_transcript,
 };
+use sprat_tests::exported::{answer, greedy, open, path, source, text, wait};
 use sprat_tests::scenario;
-
-struct Unpark(Thread);
-
-impl Wake for Unpark {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
-    }
-}
-
-/// Waits for a future, as the foreign side does.
-fn wait<T>(future: impl Future<Output = T>) -> T {
-    let waker = Waker::from(Arc::new(Unpark(thread::current())));
-    let mut future = pin!(future);
-    loop {
-        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
-            Poll::Ready(value) => return value,
-            Poll::Pending => thread::park(),
-        }
-    }
-}
-
-fn path(path: &Path) -> String {
-    path.to_string_lossy().into_owned()
-}
-
-fn source(file: &Path) -> Source {
-    Source::Path { path: path(file) }
-}
-
-fn open(source: Source) -> Result<Arc<Model>, FfiError> {
-    Model::open(source, OpenOptions::default())
-}
 
 fn model() -> Arc<Model> {
     open(source(&scenario::model().path())).expect("the small model opens")
@@ -55,33 +20,6 @@ fn model() -> Arc<Model> {
 fn session(model: &Model) -> Arc<Session> {
     let options = SessionOptions { instructions: Some(scenario::INSTRUCTIONS.into()), ..Default::default() };
     model.session(options).expect("a session of the small model")
-}
-
-fn text(text: &str) -> Input {
-    Input::Text { text: text.into() }
-}
-
-fn greedy(max_tokens: u32) -> GenerationOptions {
-    GenerationOptions { max_tokens: Some(max_tokens), temperature: Some(0.0), ..Default::default() }
-}
-
-/// The pieces of a reply, and the reply; none if it was stopped.
-fn answer(session: &Session, input: Input, options: GenerationOptions) -> Result<(String, Option<Reply>), FfiError> {
-    let stream = session.stream(input, options)?;
-    let (mut pieces, mut reply) = (String::new(), None);
-    loop {
-        let batch = wait(stream.next_batch())?;
-        if batch.is_empty() {
-            return Ok((pieces, reply));
-        }
-        for event in batch {
-            match event {
-                Event::Text { text } => pieces += &text,
-                Event::Done { reply: done } => reply = Some(done),
-                other => panic!("{other:?}"),
-            }
-        }
-    }
 }
 
 #[test]
