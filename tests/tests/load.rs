@@ -41,7 +41,8 @@ fn main() {
         [command, model, seconds] if command == "run" => {
             return run(Path::new(model), seconds.parse().expect("seconds"));
         }
-        [model, seconds] if !model.starts_with('-') => return start(Path::new(model), seconds),
+        // Cargo hands names of tests to every binary.
+        [model, seconds] if model.ends_with(".gguf") => return start(Path::new(model), seconds),
         _ => {}
     }
     // Cargo hands names of tests to every binary.
