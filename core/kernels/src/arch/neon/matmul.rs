@@ -3,13 +3,32 @@
 use super::dot::Smull;
 use super::tile::ByLane;
 
-/// Defines `MATMUL` of a set. `features` are what its instructions need, `dot` its dot product for one token, `layout` its
-/// tile for more, and `tiles` the accumulators of that tile for each number of tokens.
+/// Defines the functions of a set for one token, with the dot product `dot`, which needs `features`.
+macro_rules! one_token_set {
+    (features: $features:literal, dot: $dot:expr) => {
+        /// Formats with blocks of 32, token by token.
+        #[target_feature(enable = $features)]
+        pub(crate) fn one_by_one32<const N: usize, B: Block32<N>>(w: &[u8], x: &Activations<'_>, out: &mut [f32]) {
+            $crate::arch::neon::one_token::rows32::<N, B, _>($dot, w, x, out);
+        }
+
+        /// Formats with blocks of 256, one token.
+        #[target_feature(enable = $features)]
+        pub(crate) fn one256<const N: usize, B: Block256<N>>(w: &[u8], x: &Activations<'_>, out: &mut [f32]) {
+            $crate::arch::neon::one_token::rows256::<N, B, _>($dot, w, x, out);
+        }
+    };
+}
+pub(crate) use one_token_set;
+
+/// Defines `MATMUL` of a set. `features` are what its instructions need, `one_token` the set that serves one token,
+/// `layout` its tile for more, and `tiles` the accumulators of that tile for each number of tokens.
 macro_rules! matmul_set {
-    (features: $features:literal, dot: $dot:expr, layout: $layout:ty = $new:expr, tiles: [$($tokens:pat => $a:literal),*]) => {
+    (features: $features:literal, one_token: $set:ident, layout: $layout:ty = $new:expr,
+        tiles: [$($tokens:pat => $a:literal),*]) => {
         use $crate::activations::Activations;
         use $crate::arch::neon::{blocks32::{self, Block32}, blocks256::{self, Block256}, dense};
-        use $crate::arch::neon::{grids256::OnGrid, one_token, panel::{self, Tiles}, quantize};
+        use $crate::arch::neon::{grids256::OnGrid, panel::{self, Tiles}, quantize};
         use $crate::arch::neon::tile::{self, Sums, Tile32, Tile256};
         use $crate::format::Format;
         use $crate::matmul::{MatmulFn, MatmulOps};
@@ -59,7 +78,7 @@ macro_rules! matmul_set {
         #[target_feature(enable = $features)]
         fn rows32<const N: usize, B: Block32<N>>(w: &[u8], x: &Activations<'_>, out: &mut [f32], scratch: &mut Scratch) {
             if x.t() <= B::ONE_BY_ONE {
-                one_token::rows32::<N, B, _>($dot, w, x, out);
+                $crate::arch::$set::matmul::one_by_one32::<N, B>(w, x, out);
             } else {
                 panel::rows32::<N, B, _>($new, w, x, out, scratch);
             }
@@ -69,7 +88,7 @@ macro_rules! matmul_set {
         #[target_feature(enable = $features)]
         fn rows256<const N: usize, B: Block256<N>>(w: &[u8], x: &Activations<'_>, out: &mut [f32], scratch: &mut Scratch) {
             if x.t() == 1 {
-                one_token::rows256::<N, B, _>($dot, w, x, out);
+                $crate::arch::$set::matmul::one256::<N, B>(w, x, out);
             } else {
                 panel::rows256::<N, B, _>($new, w, x, out, scratch);
             }
@@ -114,9 +133,11 @@ macro_rules! matmul_set {
 }
 pub(crate) use matmul_set;
 
+one_token_set! { features: "neon", dot: Smull }
+
 matmul_set! {
     features: "neon",
-    dot: Smull,
+    one_token: neon,
     layout: ByLane<Smull> = ByLane(Smull),
     tiles: [1 => 2, 2 => 4, 3 => 6, _ => 8]
 }

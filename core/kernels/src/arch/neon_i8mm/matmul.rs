@@ -2,11 +2,10 @@
 
 use super::dot::Pairs;
 use crate::arch::neon::matmul::matmul_set;
-use crate::arch::neon_dotprod::dot::Sdot;
 
 matmul_set! {
     features: "neon,dotprod,i8mm",
-    dot: Sdot::new(),
+    one_token: neon_dotprod,
     layout: Pairs = Pairs::new(),
     tiles: [1 | 2 => 4, _ => 8]
 }
