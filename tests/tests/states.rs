@@ -18,14 +18,16 @@ fn tokens(n: usize) -> Vec<u32> {
 /// An empty context of each family that has states.
 fn contexts() -> Vec<(&'static str, Context)> {
     let with_states = FAMILIES.iter().filter(|family| family.mixers != "a");
-    let context = |name| {
-        let model = Arc::new(Model::open(Small::new(name, TensorKind::Q8_0).path()).expect("a good file"));
-        let options = ContextOptions { threads: Some(2), batch: Some(32), ..ContextOptions::default() };
-        Context::new(model, &options).expect("good options")
-    };
     let contexts: Vec<_> = with_states.map(|family| (family.name, context(family.name))).collect();
     assert!(!contexts.is_empty());
     contexts
+}
+
+/// An empty context of a family's small model.
+fn context(name: &str) -> Context {
+    let model = Arc::new(Model::open(Small::new(name, TensorKind::Q8_0).path()).expect("a good file"));
+    let options = ContextOptions { threads: Some(2), batch: Some(32), ..ContextOptions::default() };
+    Context::new(model, &options).expect("good options")
 }
 
 fn feed(context: &mut Context, tokens: &[u32]) -> Vec<f32> {
@@ -128,5 +130,22 @@ fn states_count_as_memory_and_are_refused_before_they_are_there() {
         let (refused, counted, _) = feed(Some(counted - 1));
         let what = |error: &Error| matches!(error, Error::OverBudget { what: "state of the layers", .. });
         assert!(refused.as_ref().is_err_and(what) && counted < own, "{name}: {refused:?}");
+    }
+}
+
+#[test]
+fn layers_that_see_a_window_go_back_to_any_position() {
+    let tokens = tokens(120);
+    let stopped = AtomicBool::new(true);
+    for name in ["gemma2", "gemma3", "gemma4", "gpt-oss", "cohere2"] {
+        let mut context = context(name);
+        let expected = feed(&mut context, &tokens);
+        for len in [119, 100, 64, 33, 1, 0] {
+            assert_eq!(context.rewind(len), len, "{name}: the window's older positions are still there");
+            let refused = context.feed(&tokens[len..], &stopped);
+            assert!(matches!(refused, Err(Error::Stopped)), "{name}");
+            assert_eq!(context.len(), len, "{name}: a stop leaves nothing");
+            assert!(feed(&mut context, &tokens[len..]) == expected, "{name} from {len}");
+        }
     }
 }
