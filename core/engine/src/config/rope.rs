@@ -106,17 +106,18 @@ impl Rope {
 mod tests {
     use super::*;
 
+    const PLAIN: RopeConfig = RopeConfig {
+        dims: 8,
+        base: 10000.0,
+        scaling: Scaling::Linear { factor: 1.0 },
+        original_context: 4096,
+        magnitude: 1.0,
+        factors: true,
+    };
+
     #[test]
     fn plain_frequencies_are_powers_of_the_base() {
-        let config = RopeConfig {
-            dims: 8,
-            base: 10000.0,
-            scaling: Scaling::Linear { factor: 1.0 },
-            original_context: 4096,
-            magnitude: 1.0,
-            factors: true,
-        };
-        let rope = Rope::new(&config, None);
+        let rope = Rope::new(&PLAIN, None);
         for (f, expected) in rope.frequencies.iter().zip([1.0, 0.1, 0.01, 0.001]) {
             assert!((f / expected - 1.0).abs() < 1e-12, "{f} is not {expected}");
         }
@@ -128,8 +129,7 @@ mod tests {
     #[test]
     fn turning_back_gives_the_angles_of_the_lower_position() {
         let scaling = Scaling::Yarn { factor: 4.0, beta_fast: 32.0, beta_slow: 1.0, log_multiplier: 0.0 };
-        let config =
-            RopeConfig { dims: 16, base: 10000.0, scaling, original_context: 4096, magnitude: 1.5, factors: true };
+        let config = RopeConfig { dims: 16, magnitude: 1.5, scaling, ..PLAIN };
         let rope = Rope::new(&config, None);
         let angles = |position| {
             let (mut cos, mut sin) = ([0.0; 8], [0.0; 8]);
@@ -146,14 +146,7 @@ mod tests {
 
     #[test]
     fn linear_scaling_and_factors_divide() {
-        let config = RopeConfig {
-            dims: 4,
-            base: 10000.0,
-            scaling: Scaling::Linear { factor: 4.0 },
-            original_context: 4096,
-            magnitude: 1.0,
-            factors: true,
-        };
+        let config = RopeConfig { dims: 4, scaling: Scaling::Linear { factor: 4.0 }, ..PLAIN };
         let rope = Rope::new(&config, Some(&[2.0, 1.0]));
         assert!((rope.frequencies[0] - 0.125).abs() < 1e-15 && (rope.frequencies[1] - 0.0025).abs() < 1e-15);
     }
@@ -161,8 +154,7 @@ mod tests {
     #[test]
     fn yarn_keeps_fast_pairs_and_divides_slow_ones() {
         let scaling = Scaling::Yarn { factor: 4.0, beta_fast: 32.0, beta_slow: 1.0, log_multiplier: 0.0 };
-        let config =
-            RopeConfig { dims: 128, base: 10000.0, scaling, original_context: 4096, magnitude: 1.0, factors: true };
+        let config = RopeConfig { dims: 128, scaling, ..PLAIN };
         let rope = Rope::new(&config, None);
         assert_eq!(rope.frequencies[0], 1.0);
         let slowest = math::pow(10000.0, -63.0 / 64.0);

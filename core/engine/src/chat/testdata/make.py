@@ -4,7 +4,7 @@
     pip install transformers jinja2 && python make.py
 
 With `python make.py CASES.json TEMPLATE.jinja …` the same conversations through other templates, for
-`SPRAT_TEMPLATE_CASES=CASES.json cargo test -p sprat --lib templates_of_others -- --ignored`.
+`SPRAT_TEMPLATE_CASES=CASES.json cargo test -p sprat --lib templates_render -- --nocapture`.
 
 Each entry has the template (its name, or its text), the variables and `expected`; null where the renderer refuses.
 The templates here and in ../builtin are Sprat's own.
