@@ -3,6 +3,7 @@
 mod experts;
 pub mod exported;
 pub mod families;
+pub mod process;
 mod recurrent;
 pub mod reference;
 pub mod scenario;

@@ -17,6 +17,7 @@ use sprat::{
     process_anonymous_bytes,
 };
 use sprat_gguf::TensorKind;
+use sprat_tests::process;
 use sprat_tests::small::Small;
 
 /// What a child process does with a model file and a folder of its own.
@@ -142,7 +143,7 @@ fn no_more_memory(file: &Path, _folder: &Path) {
     let mut served = Vec::new();
     for room in [40, 41] {
         let before = soft_limit(libc::RLIMIT_AS);
-        set_limit(libc::RLIMIT_AS, status("VmSize:") * 1024 + (room << 20));
+        set_limit(libc::RLIMIT_AS, (process::status("VmSize:").expect("Linux") as u64) * 1024 + (room << 20));
         let (sessions, error) = fill(&model, "hello");
         assert!(is_no_memory(&error), "{error}");
         served.push(sessions.len());
@@ -211,7 +212,7 @@ fn a_thousand_threads(file: &Path, _folder: &Path) {
     let prompts: Vec<String> = (0..10).map(|i| format!("{i} {}", "word ".repeat(i))).collect();
     let replies: Vec<String> = prompts.iter().map(|prompt| expected(&model, prompt)).collect();
     wait_for_threads(1);
-    let (memory, descriptors) = (process_anonymous_bytes(), fs::read_dir("/proc/self/fd").map(Iterator::count).ok());
+    let (memory, descriptors) = (process_anonymous_bytes(), process::descriptors());
     let (gate, start) = (Barrier::new(CROWD), Instant::now());
     let served: usize = thread::scope(|scope| {
         let ask = |i: usize| {
@@ -237,7 +238,7 @@ fn a_thousand_threads(file: &Path, _folder: &Path) {
     assert!(served > CROWD / 2, "{served}");
     wait_for_threads(1);
     assert_eq!(model.anonymous_bytes(), 0, "all sessions have given theirs back");
-    assert_eq!(fs::read_dir("/proc/self/fd").map(Iterator::count).ok(), descriptors);
+    assert_eq!(process::descriptors(), descriptors);
     trim();
     let left = process_anonymous_bytes().saturating_sub(memory);
     println!("{} KB more in memory than before", left >> 10);
@@ -258,17 +259,10 @@ fn trim() {
 /// Threads of turns end just after their readers know.
 fn wait_for_threads(n: usize) {
     let start = Instant::now();
-    while status("Threads:") > n as u64 {
-        assert!(start.elapsed() < Duration::from_secs(60), "{} threads are left", status("Threads:"));
+    while process::status("Threads:").expect("Linux") > n {
+        assert!(start.elapsed() < Duration::from_secs(60), "{:?} threads are left", process::threads());
         thread::sleep(Duration::from_millis(1));
     }
-}
-
-/// A number of `/proc/self/status`.
-fn status(name: &str) -> u64 {
-    let text = fs::read_to_string("/proc/self/status").expect("Linux has it");
-    let line = text.lines().find_map(|line| line.strip_prefix(name)).expect("a known name");
-    line.split_whitespace().next().and_then(|number| number.parse().ok()).expect("a number")
 }
 
 #[cfg(all(target_os = "linux", target_env = "gnu"))]

@@ -13,6 +13,7 @@ use sprat::{
     ContextOptions, Error, Event, GenerationOptions, Model, SamplerOptions, Session, SessionOptions,
     process_anonymous_bytes,
 };
+use sprat_tests::process;
 use sprat_tests::small::Random;
 
 const SESSIONS: usize = 8;
@@ -41,7 +42,6 @@ fn main() {
         [command, model, seconds] if command == "run" => {
             return run(Path::new(model), seconds.parse().expect("seconds"));
         }
-        // Cargo hands names of tests to every binary.
         [model, seconds] if model.ends_with(".gguf") => return start(Path::new(model), seconds),
         _ => {}
     }
@@ -106,20 +106,16 @@ impl Held {
     fn now(model: &Model) -> Self {
         let start = Instant::now();
         // Threads of turns end just after their readers know; main and the pool's helper stay.
-        while count("/proc/self/task") > CORES && start.elapsed() < Duration::from_secs(60) {
+        while process::threads().expect("Linux") > CORES && start.elapsed() < Duration::from_secs(60) {
             thread::sleep(Duration::from_millis(1));
         }
         Self {
             of_model: model.anonymous_bytes(),
             anonymous: process_anonymous_bytes(),
-            threads: count("/proc/self/task"),
-            descriptors: count("/proc/self/fd"),
+            threads: process::threads().expect("Linux"),
+            descriptors: process::descriptors().expect("Linux"),
         }
     }
-}
-
-fn count(folder: &str) -> usize {
-    std::fs::read_dir(folder).expect("Linux has it").count()
 }
 
 /// What a load came to.

@@ -17,6 +17,8 @@ pub use models::clean_up;
 
 use std::time::{Duration, Instant};
 
+use sprat_tests::process;
+
 /// One kind of input from outside.
 pub struct Target {
     /// What the command line calls it.
@@ -58,20 +60,11 @@ impl Target {
         if took <= LONGEST {
             return took;
         }
-        let (start, computed) = (Instant::now(), computed());
+        let (start, computed) = (Instant::now(), process::computed());
         (self.run)(input);
-        match (computed, self::computed()) {
+        match (computed, process::computed()) {
             (Some(before), Some(after)) => after - before,
             _ => start.elapsed(),
         }
     }
-}
-
-/// What all threads of this process have computed so far, where the system tells in /proc, to a hundredth of a second.
-fn computed() -> Option<Duration> {
-    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
-    // "id (name) state parent …": the 14th and 15th field are ticks, of which Linux tells applications 100 a second.
-    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
-    let ticks = fields.next()?.parse::<u64>().ok()? + fields.next()?.parse::<u64>().ok()?;
-    Some(Duration::from_millis(10 * ticks))
 }
