@@ -54,7 +54,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let options = SessionOptions { context, ..SessionOptions::default() };
     stops(&model, &options)?;
     files_and_forks(&model, &options)?;
-    guesses(&model, &options)
+    guesses(&model, &options)?;
+    close(&model, &options)
 }
 
 fn ms(duration: Duration) -> f64 {
@@ -100,6 +101,21 @@ fn stops(model: &Arc<Model>, options: &SessionOptions) -> Result<(), Box<dyn Err
         let worst = times.iter().copied().fold(0.0, f64::max);
         println!("stop in the middle of {what}: median {:.1} ms, worst of {STOPS} {worst:.1} ms", median(times));
     }
+    Ok(())
+}
+
+/// From the call of `close` in the middle of a reply to its return, beside the time of one token of that reply.
+fn close(model: &Arc<Model>, options: &SessionOptions) -> Result<(), Box<dyn Error>> {
+    let session = Session::new(model, options.clone())?;
+    let mut stream = session.stream("Tell me a story.", &forced(model, CREATIVE)?)?;
+    let mut pieces = Vec::new();
+    while pieces.len() < STOPS && matches!(stream.next(), Some(Ok(_))) {
+        pieces.push(Instant::now());
+    }
+    let token = median(pieces.windows(2).map(|pair| ms(pair[1] - pair[0])).collect());
+    let start = Instant::now();
+    model.close();
+    println!("close in the middle of a reply: {:.1} ms, where a token takes {token:.1} ms", ms(start.elapsed()));
     Ok(())
 }
 

@@ -247,7 +247,7 @@ impl Context {
     }
 
     /// Appends `tokens` and hands the logits after the last to `head`, each id once. On an error the context is as before.
-    pub fn feed_to(&mut self, tokens: &[u32], head: &dyn Head, stop: &AtomicBool) -> Result<(), Error> {
+    pub(crate) fn feed_to(&mut self, tokens: &[u32], head: &dyn Head, stop: &AtomicBool) -> Result<(), Error> {
         self.feed_with(tokens, Some(head), stop)
     }
 
@@ -281,7 +281,8 @@ impl Context {
     /// The logits after token `i` of those that the last pass left logits of, `[vocabulary]`.
     pub fn row(&mut self, i: usize) -> Result<&mut [f32], Error> {
         let vocabulary = self.model.config.vocabulary;
-        Ok(&mut self.logits()?[i * vocabulary..(i + 1) * vocabulary])
+        let row = self.logits()?.chunks_exact_mut(vocabulary).nth(i);
+        row.ok_or(Error::Internal { what: "no logits of this token" })
     }
 
     /// Tokens of one pass at most.
