@@ -36,6 +36,8 @@ pub struct Pool {
 struct Turn {
     helpers: Vec<Helper>,
     limit: Limit,
+    /// For each worker, how many pieces of its own part of the stage are taken.
+    taken: Vec<Line<AtomicUsize>>,
 }
 
 /// How a pass went.
@@ -99,7 +101,8 @@ impl Halt<'_> {
 struct Meeting<'a> {
     workers: usize,
     halt: Halt<'a>,
-    next: Line<AtomicUsize>,
+    /// See [`Turn::taken`].
+    taken: &'a [Line<AtomicUsize>],
     arrived: Line<AtomicUsize>,
     generation: Line<AtomicUsize>,
     halted: AtomicBool,
@@ -143,17 +146,20 @@ impl Pool {
         let _ticket = self.tickets.take(halt.stop)?;
         let mut turn = lock(&self.turn);
         let start = Instant::now();
-        let Turn { helpers, limit } = &mut *turn;
+        let Turn { helpers, limit, taken } = &mut *turn;
         let wanted = workers.clamp(1, MAX_WORKERS);
         let workers = if work == Work::Token { wanted.min(limit.workers()) } else { wanted };
         while helpers.len() + 1 < workers {
             let helper = Helper::spawn(helpers.len() + 1).map_err(|source| Error::NoThread { source })?;
             helpers.push(helper);
         }
+        // Not what a pass that was stopped has left.
+        taken.clear();
+        taken.resize_with(workers, || Line(AtomicUsize::new(0)));
         let meeting = Meeting {
             workers,
             halt,
-            next: Line(AtomicUsize::new(0)),
+            taken,
             arrived: Line(AtomicUsize::new(0)),
             generation: Line(AtomicUsize::new(0)),
             halted: AtomicBool::new(false),
@@ -287,7 +293,7 @@ impl Team<'_> {
         let generation = m.generation.0.load(Ordering::Acquire);
         if m.arrived.0.fetch_add(1, Ordering::AcqRel) + 1 == m.workers {
             m.arrived.0.store(0, Ordering::Relaxed);
-            m.next.0.store(0, Ordering::Relaxed);
+            m.taken.iter().for_each(|taken| taken.0.store(0, Ordering::Relaxed));
             if m.halt.is_set() {
                 m.halted.store(true, Ordering::Relaxed);
             }
@@ -319,12 +325,27 @@ impl Team<'_> {
 
     /// The next piece of the current stage: up to `size` of `total` items that no other worker has, or none when they
     /// are all taken or the work is to stop. Every stage ends with a barrier, which starts the count anew.
+    ///
+    /// Each worker has a part of its own, one stretch from its start on, so that what it asks memory for ahead is its own next
+    /// piece; who is done helps the others.
     pub fn chunk(&self, total: usize, size: usize) -> Option<Range<usize>> {
-        if self.meeting.halt.is_set() || self.meeting.fault.load(Ordering::Relaxed) {
+        let m = self.meeting;
+        if m.halt.is_set() || m.fault.load(Ordering::Relaxed) {
             return None;
         }
-        let start = self.meeting.next.0.fetch_add(size, Ordering::Relaxed);
-        (start < total).then(|| start..(start + size).min(total))
+        let pieces = total.div_ceil(size);
+        for part in (self.index..m.workers).chain(0..self.index) {
+            let (first, end) = (part * pieces / m.workers, (part + 1) * pieces / m.workers);
+            let taken = &m.taken[part].0;
+            if first + taken.load(Ordering::Relaxed) >= end {
+                continue;
+            }
+            let piece = first + taken.fetch_add(1, Ordering::Relaxed);
+            if piece < end {
+                return Some(piece * size..((piece + 1) * size).min(total));
+            }
+        }
+        None
     }
 }
 
