@@ -85,7 +85,7 @@ impl<'a> Reference<'a> {
     }
 
     /// Whether a layer sees a window only.
-    fn windowed(&self, layer: usize) -> bool {
+    pub(crate) fn windowed(&self, layer: usize) -> bool {
         let pattern = self.contents.array(&format!("{}.attention.sliding_window_pattern", self.architecture));
         if let Some(pattern) = pattern.expect("a list") {
             return pattern.bools(self.bytes).nth(layer).expect("one for each layer");
@@ -101,7 +101,7 @@ impl<'a> Reference<'a> {
     }
 
     /// The angle of each pair at position 1, and a factor on their cos and sin; none where a layer does not rotate.
-    fn frequencies(&self, layer: usize, dims: usize) -> Option<(Vec<f64>, f64)> {
+    pub(crate) fn frequencies(&self, layer: usize, dims: usize) -> Option<(Vec<f64>, f64)> {
         let window = self.windowed(layer);
         match self.architecture {
             "gpt2" | "granitehybrid" => return None,

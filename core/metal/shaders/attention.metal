@@ -1,24 +1,11 @@
-// Attention over the pages of the cache: all queries that share a key and value head share its loads.
+// Attention of one token or a few over the pages of the cache: all queries that share a key and value head share its loads.
 //
 // A threadgroup takes up to 8 rows (query heads of one group, and tokens where the group is small) and one slice of the
 // pages; its 4 simdgroups take pages in turn. Scores: a lane takes a key and reads it once for all rows, so maximum and sum
 // over lanes are needed once per 32 keys and not per key. Values: a lane takes every 32nd dimension, and the lanes read a
 // value side by side. Sums are f32. Each slice keeps a running maximum, sum and product; they meet in a fixed order.
-
-struct AttentionArgs {
-    uint n_heads;
-    uint n_kv_heads;
-    uint head_dim;
-    uint value_dim;
-    uint heads;           // query heads a threadgroup takes, of one group
-    uint tokens_together; // tokens it takes; heads * tokens_together is at most 8
-    uint first;           // position of the first token
-    uint tokens;
-    uint q_stride;        // values from one token's queries to the next
-    uint slices;
-    uint pages_per_slice;
-    float scale;          // of the scores
-};
+//
+// A single token's keys and values are written here: only the threadgroup with the last slice of their head reads them.
 
 constexpr constant uint ROWS = 8;
 constexpr constant uint SIMDS = 4;
@@ -29,25 +16,31 @@ inline uint partial_len(uint value_dim) {
     return value_dim + 2;
 }
 
-// Threadgroup memory: queries [8][head_dim], later products [8][value_dim]; weights of keys [4 simdgroups][8][32]; maximum and
-// sum [8][2].
-template <uint PER_LANE>
-void attention(device const float *q, device const uchar *pages, device const uint *table, device float *out,
-               constant AttentionArgs &args, threadgroup float *shared, uint3 group, uint thread_index, uint simd, uint lane) {
-    uint chunks = (args.n_heads / args.n_kv_heads + args.heads - 1) / args.heads;
-    uint kv = group.x / chunks, group_heads = args.n_heads / args.n_kv_heads;
+// Threadgroup memory: queries [8][head_dim], later products [8][value_dim]; weights of keys [4 simdgroups][8][32], before them what
+// is kept; maximum and sum [8][2].
+template <uint PER_LANE, typename Rows>
+void attention(device const float *qkv, HeadTensors tensors, device uchar *pages, device const uint *table, device float *out,
+               constant HeadArgs &args, threadgroup float *shared, uint3 group, uint thread_index, uint simd, uint lane) {
+    uint group_heads = args.n_heads / args.n_kv_heads, chunks = (group_heads + args.heads - 1) / args.heads;
+    uint kv = group.x / chunks;
     uint first_head = group.x % chunks * args.heads, first_token = group.y * args.tokens_together;
     uint wide = max(args.head_dim, args.value_dim);
     threadgroup float *weights = shared + ROWS * wide + simd * ROWS * 32;
     threadgroup float *states = shared + ROWS * wide + SIMDS * ROWS * 32;
 
     // Rows that do not exist repeat the last token and head; their results are not written.
-    for (uint i = thread_index; i < ROWS * args.head_dim; i += 32 * SIMDS) {
-        uint r = i / args.head_dim;
+    for (uint r = simd; r < ROWS; r += SIMDS) {
         uint head = min(first_head + r % args.heads, group_heads - 1), token = min(first_token + r / args.heads, args.tokens - 1);
-        shared[i] = q[ulong(token) * args.q_stride + (kv * group_heads + head) * args.head_dim + i % args.head_dim] * args.scale;
+        prepare(qkv, token, kv * group_heads + head, tensors, args, shared + r * args.head_dim, 8, lane);
     }
-    threadgroup_barrier(mem_flags::mem_threadgroup);
+    if (args.stores && group.z + 1 == args.slices) {
+        if (simd == 0) {
+            keep_key<Rows>(qkv, 0, kv, tensors, pages, table, args, weights, lane);
+        } else if (simd == 1) {
+            keep_value<Rows>(qkv, 0, kv, tensors, pages, table, args, weights, lane);
+        }
+    }
+    threadgroup_barrier(mem_flags::mem_threadgroup | mem_flags::mem_device);
 
     float most[ROWS], sum[ROWS], product[ROWS][PER_LANE];
     uint last[ROWS]; // position of the row's token: the last key it sees
@@ -60,30 +53,38 @@ void attention(device const float *q, device const uchar *pages, device const ui
         }
     }
     uint keys = last[ROWS - 1] + 1; // what any row sees
-    uint end = min((group.z + 1) * args.pages_per_slice, (keys + PAGE - 1) / PAGE);
-    for (uint p = group.z * args.pages_per_slice + simd; p < end; p += SIMDS) {
-        device const half *page = (device const half *)(pages + ulong(table[p]) * PAGE_UNIT);
-        device const half *k = page + kv * PAGE * args.head_dim;
-        device const half *v = page + args.n_kv_heads * PAGE * args.head_dim + kv * PAGE * args.value_dim;
+    uint lowest = first_seen(last[0], args); // the first that any row sees
+    uint slice = (args.first_slice + group.z) * args.pages_per_slice;
+    uint end = min(slice + args.pages_per_slice, (keys + PAGE - 1) / PAGE);
+    for (uint p = max(slice, lowest / PAGE) + simd; p < end; p += SIMDS) {
+        device const uchar *k = key_rows<Rows>(pages, table[p], kv, 0, args);
+        device const uchar *v = value_rows<Rows>(pages, table[p], kv, 0, args);
         for (uint start = 0; start < PAGE && p * PAGE + start < keys; start += 32) {
+            if (p * PAGE + start + 32 <= lowest) {
+                continue;
+            }
             uint position = p * PAGE + start + lane;
             float scores[ROWS];
             for (uint r = 0; r < ROWS; r++) {
                 scores[r] = 0.0f;
             }
             if (position < keys) { // what lies behind was never written
-                device const half4 *key = (device const half4 *)(k + (start + lane) * args.head_dim);
-                for (uint i = 0; i < args.head_dim / 4; i++) {
-                    float4 part = float4(key[i]);
+                device const uchar *key = k + (start + lane) * Rows::bytes(args.head_dim);
+                for (uint i = 0; i < args.head_dim / 8; i++) {
+                    float y[8];
+                    Rows::load(key, i, y);
+                    float4 a = float4(y[0], y[1], y[2], y[3]), b = float4(y[4], y[5], y[6], y[7]);
                     for (uint r = 0; r < ROWS; r++) {
-                        scores[r] += dot(part, *(threadgroup const float4 *)(shared + r * args.head_dim + 4 * i));
+                        threadgroup const float4 *q = (threadgroup const float4 *)(shared + r * args.head_dim + 8 * i);
+                        scores[r] += dot(a, q[0]) + dot(b, q[1]);
                     }
                 }
             }
             for (uint r = 0; r < ROWS; r++) {
-                bool seen = position <= last[r];
-                float now = max(most[r], simd_max(seen ? scores[r] : LOWEST));
-                float weight = seen ? exp(scores[r] - now) : 0.0f, keep = exp(most[r] - now);
+                bool seen = sees(last[r], position, args);
+                float mine = score(scores[r], args);
+                float now = max(most[r], simd_max(seen ? mine : LOWEST));
+                float weight = seen ? exp(mine - now) : 0.0f, keep = exp(most[r] - now);
                 sum[r] = sum[r] * keep + simd_sum(weight);
                 most[r] = now;
                 for (uint i = 0; i < PER_LANE; i++) {
@@ -96,7 +97,7 @@ void attention(device const float *q, device const uchar *pages, device const ui
                 for (uint i = 0; i < PER_LANE; i++) {
                     uint at = 32 * i + lane;
                     if (at < args.value_dim) {
-                        float value = float(v[(start + j) * args.value_dim + at]);
+                        float value = Rows::at(v + (start + j) * Rows::bytes(args.value_dim), at);
                         for (uint r = 0; r < ROWS; r++) {
                             product[r][i] += weights[r * 32 + j] * value;
                         }
@@ -150,23 +151,27 @@ void attention(device const float *q, device const uchar *pages, device const ui
     }
 }
 
-#define ATTENTION(name, PER_LANE) \
-    kernel void name(device const float *q [[buffer(0)]], device const uchar *pages [[buffer(1)]], \
-                     device const uint *table [[buffer(2)]], device float *out [[buffer(3)]], \
-                     constant AttentionArgs &args [[buffer(4)]], threadgroup float *shared [[threadgroup(0)]], \
+#define ATTENTION(name, PER_LANE, Rows) \
+    kernel void name(device const float *qkv [[buffer(0)]], HEAD_TENSORS, device uchar *pages [[buffer(7)]], \
+                     device const uint *table [[buffer(8)]], constant HeadArgs &args [[buffer(9)]], \
+                     device float *out [[buffer(10)]], threadgroup float *shared [[threadgroup(0)]], \
                      uint3 group [[threadgroup_position_in_grid]], uint thread_index [[thread_index_in_threadgroup]], \
                      uint simd [[simdgroup_index_in_threadgroup]], uint lane [[thread_index_in_simdgroup]]) { \
-        attention<PER_LANE>(q, pages, table, out, args, shared, group, thread_index, simd, lane); \
+        HeadTensors tensors = {q_bias, k_bias, v_bias, q_norm, k_norm, angles}; \
+        attention<PER_LANE, Rows>(qkv, tensors, pages, table, out, args, shared, group, thread_index, simd, lane); \
     }
 
 // By the largest value head they serve.
-ATTENTION(attention_64, 2)
-ATTENTION(attention_128, 4)
-ATTENTION(attention_256, 8)
+ATTENTION(attention_64_f16, 2, HalfRows)
+ATTENTION(attention_128_f16, 4, HalfRows)
+ATTENTION(attention_256_f16, 8, HalfRows)
+ATTENTION(attention_64_q8_0, 2, ByteRows)
+ATTENTION(attention_128_q8_0, 4, ByteRows)
+ATTENTION(attention_256_q8_0, 8, ByteRows)
 
 // Joins the slices of one row, in ascending order. `partials` [slices, t * n_heads, 2 + value_dim], `out` [t * n_heads, value_dim].
 kernel void attention_merge(device const float *partials [[buffer(0)]], device float *out [[buffer(1)]],
-                            constant AttentionArgs &args [[buffer(2)]], uint3 group [[threadgroup_position_in_grid]],
+                            constant HeadArgs &args [[buffer(2)]], uint3 group [[threadgroup_position_in_grid]],
                             uint lane [[thread_index_in_simdgroup]]) {
     uint rows = args.tokens * args.n_heads, len = partial_len(args.value_dim);
     float most = LOWEST, sum = 0.0f;

@@ -5,6 +5,7 @@ struct EmbedArgs {
     uint k;
     uint row_bytes;
     uint rows; // of the embedding
+    float scale;
 };
 
 // `out` [t, k].
@@ -17,7 +18,7 @@ void embed(device const uchar *weights, device const uint *tokens, device float 
         float y[16];
         F::values(row + part / (F::LEN / 16) * F::BYTES, part % (F::LEN / 16), y);
         for (uint i = 0; i < 16; i++) {
-            out[ulong(group.y) * args.k + 16 * part + i] = y[i];
+            out[ulong(group.y) * args.k + 16 * part + i] = args.scale * y[i];
         }
     }
 }

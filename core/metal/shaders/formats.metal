@@ -308,3 +308,18 @@ struct Q6_K {
 #define EACH_FORMAT(line) \
     line(f32, F32) line(f16, F16) line(bf16, BF16) line(q4_0, Q4_0) line(q4_1, Q4_1) line(q5_0, Q5_0) line(q5_1, Q5_1) \
     line(q8_0, Q8_0) line(q4_k, Q4_K) line(q5_k, Q5_K) line(q6_k, Q6_K) line(iq4_nl, IQ4_NL)
+
+// And for the pairs that mixed files give q and k, and v: quantizers store v more finely, and formats of 32 where rows are no
+// multiple of 256.
+#define EACH_PAIR(line) \
+    line(q4_k_q6_k, Q4_K, Q6_K) line(q4_k_q5_k, Q4_K, Q5_K) line(q5_k_q6_k, Q5_K, Q6_K) line(q5_0_q8_0, Q5_0, Q8_0) \
+    line(q5_1_q8_0, Q5_1, Q8_0)
+
+template <typename F, typename G>
+struct same {
+    enum { YES = 0 };
+};
+template <typename F>
+struct same<F, F> {
+    enum { YES = 1 };
+};

@@ -82,29 +82,28 @@ void tile(device const uchar *row, device const float *x, device const float *no
     threadgroup_barrier(mem_flags::mem_threadgroup);
 }
 
-template <typename F>
-void matmat(device const uchar *w0, device const uchar *w1, device const uchar *w2, device const float *x,
-            device const float *norm, device const float *residual, device float *out,
-            constant ProductArgs &args, threadgroup float *shared, uint3 group, uint thread_index, uint simd) {
-    uint block = group.x, start = 0, n = args.rows[0];
-    device const uchar *w = w0;
-    for (uint m = 1; m < 3 && block >= (n + TILE_ROWS - 1) / TILE_ROWS; m++) {
-        block -= (n + TILE_ROWS - 1) / TILE_ROWS;
-        start += n;
-        n = args.rows[m];
-        w = m == 1 ? w1 : w2;
+template <typename F, typename G>
+void matmat(Matrices matrices, device const float *x, device const float *norm, device const float *residual,
+            device const float *bias, device float *out, constant ProductArgs &args, threadgroup float *shared, uint3 group,
+            uint thread_index, uint simd) {
+    uint block = group.x, start;
+    uint m = matrix_of(block, start, TILE_ROWS, args), n = args.rows[m], row = block * TILE_ROWS;
+    uint token = group.y * TILE_TOKENS, tokens = min(TILE_TOKENS, args.tokens - token);
+    ulong mine = min(row + thread_index / 2, n - 1);
+    device const uchar *w = rows_of(matrices, m);
+    device const float *in = x + ulong(token) * args.in_stride;
+    if (same<F, G>::YES || m < 2) {
+        tile<F>(w + mine * args.row_bytes, in, norm, tokens, args, shared, thread_index, simd);
+    } else {
+        tile<G>(w + mine * args.last_bytes, in, norm, tokens, args, shared, thread_index, simd);
     }
-    uint row = block * TILE_ROWS, token = group.y * TILE_TOKENS, tokens = min(TILE_TOKENS, args.tokens - token);
-    device const uchar *mine = w + ulong(min(row + thread_index / 2, n - 1)) * args.row_bytes;
-    tile<F>(mine, x + ulong(token) * args.in_stride, norm, tokens, args, shared, thread_index, simd);
     // Neighbouring threads write neighbouring rows.
     for (uint i = thread_index; i < tokens * TILE_ROWS; i += 128) {
         uint t = i / TILE_ROWS, r = i % TILE_ROWS;
         if (row + r < n) {
             uint at = start + row + r;
             ulong to = ulong(token + t) * args.out_stride + at;
-            float y = shared[i] * shared[TILE_SCALES + t];
-            out[to] = args.has_residual ? y + residual[to] : y;
+            out[to] = finished(shared[i] * shared[TILE_SCALES + t], at, to, bias, residual, args);
         }
     }
 }
@@ -125,30 +124,33 @@ void gate_up_mat(device const uchar *gate, device const uchar *up, device const 
         if (row + r < n) {
             float scale = shared[TILE_SCALES + t];
             float g = shared[t * TILE_ROWS + r] * scale, u = shared[t * TILE_ROWS + half_rows + r] * scale;
-            out[ulong(token + t) * args.out_stride + row + r] = silu(g) * u;
+            out[ulong(token + t) * args.out_stride + row + r] = activated(g, args) * u;
         }
     }
 }
 
-#define MATMATS(format, F) \
-    kernel void matmat_##format(device const uchar *w0 [[buffer(0)]], device const uchar *w1 [[buffer(1)]], \
-                                device const uchar *w2 [[buffer(2)]], device const float *x [[buffer(3)]], \
-                                device const float *norm [[buffer(4)]], device const float *residual [[buffer(5)]], \
-                                device float *out [[buffer(6)]], constant ProductArgs &args [[buffer(7)]], \
-                                threadgroup float *shared [[threadgroup(0)]], \
-                                uint3 group [[threadgroup_position_in_grid]], \
-                                uint thread_index [[thread_index_in_threadgroup]], \
-                                uint simd [[simdgroup_index_in_threadgroup]]) { \
-        matmat<F>(w0, w1, w2, x, norm, residual, out, args, shared, group, thread_index, simd); \
-    } \
-    kernel void gate_up_mat_##format(device const uchar *gate [[buffer(0)]], device const uchar *up [[buffer(1)]], \
-                                     device const float *x [[buffer(2)]], device const float *norm [[buffer(3)]], \
-                                     device float *out [[buffer(4)]], constant ProductArgs &args [[buffer(5)]], \
-                                     threadgroup float *shared [[threadgroup(0)]], \
-                                     uint3 group [[threadgroup_position_in_grid]], \
-                                     uint thread_index [[thread_index_in_threadgroup]], \
-                                     uint simd [[simdgroup_index_in_threadgroup]]) { \
+#define MATMAT(name, F, G) \
+    kernel void name(device const uchar *w0 [[buffer(0)]], device const uchar *w1 [[buffer(1)]], \
+                     device const uchar *w2 [[buffer(2)]], device const float *x [[buffer(3)]], \
+                     device const float *norm [[buffer(4)]], device const float *residual [[buffer(5)]], \
+                     device const float *bias [[buffer(6)]], device float *out [[buffer(7)]], \
+                     constant ProductArgs &args [[buffer(8)]], threadgroup float *shared [[threadgroup(0)]], \
+                     uint3 group [[threadgroup_position_in_grid]], uint thread_index [[thread_index_in_threadgroup]], \
+                     uint simd [[simdgroup_index_in_threadgroup]]) { \
+        matmat<F, G>({w0, w1, w2}, x, norm, residual, bias, out, args, shared, group, thread_index, simd); \
+    }
+
+#define GATE_UP_MAT(name, F) \
+    kernel void name(device const uchar *gate [[buffer(0)]], device const uchar *up [[buffer(1)]], \
+                     device const float *x [[buffer(2)]], device const float *norm [[buffer(3)]], \
+                     device float *out [[buffer(4)]], constant ProductArgs &args [[buffer(5)]], \
+                     threadgroup float *shared [[threadgroup(0)]], uint3 group [[threadgroup_position_in_grid]], \
+                     uint thread_index [[thread_index_in_threadgroup]], uint simd [[simdgroup_index_in_threadgroup]]) { \
         gate_up_mat<F>(gate, up, x, norm, out, args, shared, group, thread_index, simd); \
     }
 
+#define MATMATS(format, F) MATMAT(matmat_##format, F, F) GATE_UP_MAT(gate_up_mat_##format, F)
+#define MATMAT_PAIRS(formats, F, G) MATMAT(matmat_##formats, F, G)
+
 EACH_FORMAT(MATMATS)
+EACH_PAIR(MATMAT_PAIRS)

@@ -9,13 +9,34 @@ struct ProductArgs {
     uint k;            // inner dimension
     uint tokens;       // t
     uint row_bytes;    // of a weight row
+    uint last_bytes;   // of a row of the last matrix, where that has a format of its own
     uint rows[3];      // of each matrix; 0 where there are fewer
     uint out_stride;   // values from one token's output to the next
     uint in_stride;    // values from one token's input to the next
     uint has_norm;     // RMS norm of the input
     uint has_residual; // added to the output, laid out like it
     float eps;         // of the norm
+    uint has_bias;     // one per row, added to the product
+    float scale;       // of product and bias
+    float cap;         // soft cap behind the scale; 0 for none
+    uint gelu;         // gates go through GELU (tanh form), else through SiLU
 };
+
+// tanh by one exponential, which stays finite.
+inline float soft_cap(float x, float cap) {
+    if (cap == 0.0f) {
+        return x;
+    }
+    float e = exp(2.0f * min(max(x / cap, -20.0f), 20.0f));
+    return cap * (e - 1.0f) / (e + 1.0f);
+}
+
+// What becomes of a row's product.
+inline float finished(float product, uint row, ulong to, device const float *bias, device const float *residual,
+                      constant ProductArgs &args) {
+    float y = soft_cap((product + (args.has_bias ? bias[row] : 0.0f)) * args.scale, args.cap);
+    return args.has_residual ? y + residual[to] : y;
+}
 
 constexpr constant uint MATVEC_ROWS = 4;
 constexpr constant uint MATVEC_SIMDS = 4;
@@ -65,28 +86,35 @@ void dots(device const uchar *const thread *rows, device const float *x, device 
     }
 }
 
-// Up to three matrices of one format over the same input (q, k, v), their outputs one after the other.
+// Up to three matrices over the same input (q, k, v), their outputs one after the other.
+struct Matrices {
+    device const uchar *w0, *w1, *w2;
+};
+
+inline device const uchar *rows_of(Matrices matrices, uint m) {
+    return m == 0 ? matrices.w0 : m == 1 ? matrices.w1 : matrices.w2;
+}
+
+// The matrix that tile `tile` of `rows` rows belongs to, each matrix having whole tiles of its own; the tile then counts within
+// it, and `start` is its first output.
+inline uint matrix_of(thread uint &tile, thread uint &start, uint rows, constant ProductArgs &args) {
+    uint m = 0;
+    for (start = 0; m < 2 && tile >= (args.rows[m] + rows - 1) / rows; m++) {
+        tile -= (args.rows[m] + rows - 1) / rows;
+        start += args.rows[m];
+    }
+    return m;
+}
+
+// Rows `row` and the following of a matrix `w` with `n` rows.
 template <typename F, uint TOKENS>
-void matvec(device const uchar *w0, device const uchar *w1, device const uchar *w2, device const float *x,
-            device const float *norm, device const float *residual, device float *out,
-            constant ProductArgs &args, uint3 group, uint simd, uint lane) {
-    // Each matrix has whole tiles of rows of its own.
-    uint tile = group.x * MATVEC_SIMDS + simd, start = 0, n = args.rows[0];
-    device const uchar *w = w0;
-    for (uint m = 1; m < 3 && tile >= (n + MATVEC_ROWS - 1) / MATVEC_ROWS; m++) {
-        tile -= (n + MATVEC_ROWS - 1) / MATVEC_ROWS;
-        start += n;
-        n = args.rows[m];
-        w = m == 1 ? w1 : w2;
-    }
-    uint row = tile * MATVEC_ROWS;
-    if (row >= n) {
-        return; // the whole simdgroup, past the last tile
-    }
-    uint token = group.y * TOKENS, tokens = min(TOKENS, args.tokens - token);
+void matvec_rows(device const uchar *w, uint row_bytes, uint row, uint n, uint start, device const float *x,
+                 device const float *norm, device const float *residual, device const float *bias, device float *out,
+                 constant ProductArgs &args, uint group, uint lane) {
+    uint token = group * TOKENS, tokens = min(TOKENS, args.tokens - token);
     device const uchar *rows[MATVEC_ROWS];
     for (uint r = 0; r < MATVEC_ROWS; r++) {
-        rows[r] = w + ulong(min(row + r, n - 1)) * args.row_bytes;
+        rows[r] = w + ulong(min(row + r, n - 1)) * row_bytes;
     }
     float sums[MATVEC_ROWS][TOKENS];
     dots<F, TOKENS>(rows, x + token * args.in_stride, norm, tokens, args, lane, sums);
@@ -96,17 +124,36 @@ void matvec(device const uchar *w0, device const uchar *w1, device const uchar *
             uint at = start + row + r;
             for (uint t = 0; t < tokens; t++) {
                 ulong to = ulong(token + t) * args.out_stride + at;
-                out[to] = args.has_residual ? sums[r][t] + residual[to] : sums[r][t];
+                out[to] = finished(sums[r][t], at, to, bias, residual, args);
             }
         }
     }
 }
 
-inline float silu(float x) {
-    return x / (1.0f + exp(-x));
+// `F` is the format of all matrices but the last of three, `G` that one's.
+template <typename F, typename G, uint TOKENS>
+void matvec(Matrices matrices, device const float *x, device const float *norm, device const float *residual,
+            device const float *bias, device float *out, constant ProductArgs &args, uint3 group, uint simd, uint lane) {
+    uint tile = group.x * MATVEC_SIMDS + simd, start;
+    uint m = matrix_of(tile, start, MATVEC_ROWS, args), row = tile * MATVEC_ROWS, n = args.rows[m];
+    if (row >= n) {
+        return; // the whole simdgroup, past the last tile
+    }
+    device const uchar *w = rows_of(matrices, m);
+    if (same<F, G>::YES || m < 2) {
+        matvec_rows<F, TOKENS>(w, args.row_bytes, row, n, start, x, norm, residual, bias, out, args, group.y, lane);
+    } else {
+        matvec_rows<G, TOKENS>(w, args.last_bytes, row, n, start, x, norm, residual, bias, out, args, group.y, lane);
+    }
 }
 
-// `silu(gate x) * (up x)`: a simdgroup owns 2 rows of each, so that both products of an output meet in one lane.
+// GELU's tanh form is a sigmoid too: (1 + tanh(u)) / 2 = 1 / (1 + exp(-2u)), u = sqrt(2 / pi) * (x + 0.044715 x^3).
+inline float activated(float x, constant ProductArgs &args) {
+    float u = args.gelu ? 1.5957691216f * (x + 0.044715f * x * x * x) : x;
+    return x / (1.0f + exp(-u));
+}
+
+// `f(gate x) * (up x)`: a simdgroup owns 2 rows of each, so that both products of an output meet in one lane.
 template <typename F, uint TOKENS>
 void gate_up(device const uchar *gate, device const uchar *up, device const float *x, device const float *norm,
              device float *out, constant ProductArgs &args, uint3 group, uint simd, uint lane) {
@@ -127,19 +174,20 @@ void gate_up(device const uchar *gate, device const uchar *up, device const floa
     for (uint r = 0; r < half_rows; r++) {
         if (lane == r && row + r < n) {
             for (uint t = 0; t < tokens; t++) {
-                out[ulong(token + t) * args.out_stride + row + r] = silu(sums[r][t]) * sums[half_rows + r][t];
+                out[ulong(token + t) * args.out_stride + row + r] = activated(sums[r][t], args) * sums[half_rows + r][t];
             }
         }
     }
 }
 
-#define MATVEC(name, F, TOKENS) \
+#define MATVEC(name, F, G, TOKENS) \
     kernel void name(device const uchar *w0 [[buffer(0)]], device const uchar *w1 [[buffer(1)]], \
                      device const uchar *w2 [[buffer(2)]], device const float *x [[buffer(3)]], \
                      device const float *norm [[buffer(4)]], device const float *residual [[buffer(5)]], \
-                     device float *out [[buffer(6)]], constant ProductArgs &args [[buffer(7)]], uint3 group [[threadgroup_position_in_grid]], \
+                     device const float *bias [[buffer(6)]], device float *out [[buffer(7)]], \
+                     constant ProductArgs &args [[buffer(8)]], uint3 group [[threadgroup_position_in_grid]], \
                      uint simd [[simdgroup_index_in_threadgroup]], uint lane [[thread_index_in_simdgroup]]) { \
-        matvec<F, TOKENS>(w0, w1, w2, x, norm, residual, out, args, group, simd, lane); \
+        matvec<F, G, TOKENS>({w0, w1, w2}, x, norm, residual, bias, out, args, group, simd, lane); \
     }
 
 #define GATE_UP(name, F, TOKENS) \
@@ -153,7 +201,9 @@ void gate_up(device const uchar *gate, device const uchar *up, device const floa
 
 // One token, and up to 4: with more, what a lane keeps no longer fits its registers.
 #define MATVECS(format, F) \
-    MATVEC(matvec_##format, F, 1) MATVEC(matvec4_##format, F, 4) \
+    MATVEC(matvec_##format, F, F, 1) MATVEC(matvec4_##format, F, F, 4) \
     GATE_UP(gate_up_##format, F, 1) GATE_UP(gate_up4_##format, F, 4)
+#define MATVEC_PAIRS(formats, F, G) MATVEC(matvec_##formats, F, G, 1) MATVEC(matvec4_##formats, F, G, 4)
 
 EACH_FORMAT(MATVECS)
+EACH_PAIR(MATVEC_PAIRS)

@@ -245,19 +245,27 @@ mod tests {
     #[test]
     fn every_kernel_becomes_a_pipeline() {
         let Ok(gpu) = Gpu::new() else { return };
-        for format in crate::Format::ALL {
-            for stem in ["embed", "matvec", "matvec4", "matmat", "gate_up", "gate_up4", "gate_up_mat"] {
-                let kernel = Kernel { stem, format: Some(format) };
-                let dispatch = Dispatch {
-                    kernel,
-                    bindings: Vec::new(),
-                    grid: [1; 3],
-                    threads: 128,
-                    threadgroup_bytes: None,
-                    bytes: 0,
-                };
-                gpu.prepare(&[dispatch]).expect("Apple's compiler takes it");
-            }
+        let of_weights = ["embed", "matvec", "matvec4", "matmat", "gate_up", "gate_up4", "gate_up_mat"];
+        let of_pairs = ["matvec", "matvec4", "matmat"];
+        let of_caches = ["cache", "attention_64", "attention_128", "attention_256"];
+        let of =
+            |stems: &'static [&'static str], format, last| stems.iter().map(move |stem| Kernel { stem, format, last });
+        let weights = crate::Format::ALL.into_iter().flat_map(|format| of(&of_weights, Some(format), None));
+        let pairs = crate::Format::PAIRS.into_iter().flat_map(|(a, b)| of(&of_pairs, Some(a), Some(b)));
+        let caches = [crate::Cache::F16, crate::Cache::Q8_0].map(crate::Cache::format);
+        let caches = caches.into_iter().flat_map(|format| of(&of_caches, Some(format), None));
+        let plain = of(&["attention_merge", "add_normed", "top_k"], None, None);
+        for kernel in weights.chain(pairs).chain(caches).chain(plain) {
+            let dispatch = Dispatch {
+                kernel,
+                bindings: Vec::new(),
+                grid: [1; 3],
+                threads: 128,
+                threadgroup_bytes: None,
+                bytes: 0,
+                operations: 0,
+            };
+            gpu.prepare(&[dispatch]).expect("Apple's compiler takes it");
         }
     }
 

@@ -9,7 +9,7 @@ pub enum Buffer {
     Weights,
     /// Tokens of the pass, u32 `[t]`.
     Tokens,
-    /// cos and sin of each pair at each position of the pass, f32 `[t, pairs, 2]`.
+    /// cos and sin of each pair at each position of the pass, f32 `[ropes, t, pairs, 2]`.
     Angles,
     /// Pages of keys and values; places are multiples of 16 KB.
     Pages,
@@ -19,11 +19,11 @@ pub enum Buffer {
     Residual,
     /// Queries, keys and values, f32 `[t, (n_heads + n_kv_heads) * head_dim + n_kv_heads * value_dim]`.
     Qkv,
-    /// What attention found, f32 `[t, n_heads * value_dim]`.
+    /// What attention found, f32 `[t, n_heads * value_dim]`; what the feed-forward part puts out, `[t, dim]`, before its norm.
     Attended,
     /// Slices of attention before they are joined, f32 `[slices, t * n_heads, 2 + value_dim]`.
     Partials,
-    /// Hidden values of the feed-forward part, f32 `[t, feed_forward]`.
+    /// Hidden values of the feed-forward part, f32 `[t, feed_forward]`; attention's output, `[t, dim]`, before its norm.
     Hidden,
     /// Logits, f32 `[wanted, vocabulary]`.
     Logits,
@@ -49,17 +49,17 @@ pub enum Binding {
 pub struct Kernel {
     /// Its name, without the format's suffix.
     pub stem: &'static str,
-    /// Of the weights it reads.
+    /// Of the weights, or of the cache, that it works on.
     pub format: Option<Format>,
+    /// Of the last matrix, where it has a format of its own.
+    pub last: Option<Format>,
 }
 
 impl Kernel {
     /// What the shader calls it.
     pub fn name(self) -> String {
-        match self.format {
-            Some(format) => format!("{}_{}", self.stem, format.suffix()),
-            None => self.stem.to_owned(),
-        }
+        let formats = [self.format, self.last].into_iter().flatten();
+        formats.fold(self.stem.to_owned(), |name, format| name + "_" + format.suffix())
     }
 }
 
@@ -78,4 +78,6 @@ pub struct Dispatch {
     pub threadgroup_bytes: Option<u32>,
     /// Bytes that have to come from or go to memory: each input and output once, weights as often as they are walked over.
     pub bytes: u64,
+    /// Multiplications and additions of the products in it, each counted; what unpacks, norms and rotates is not.
+    pub operations: u64,
 }

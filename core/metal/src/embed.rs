@@ -12,16 +12,17 @@ pub(crate) fn dispatch(model: &Model, pass: &Pass) -> Dispatch {
     let matrix = model.embedding;
     let row_bytes = matrix.format.row_bytes(matrix.cols);
     Dispatch {
-        kernel: Kernel { stem: "embed", format: Some(matrix.format) },
+        kernel: Kernel { stem: "embed", format: Some(matrix.format), last: None },
         bindings: vec![
             Binding::Memory(Buffer::Weights, matrix.offset),
             Binding::Memory(Buffer::Tokens, 0),
             Binding::Memory(Buffer::Residual, 0),
-            Binding::Constants(vec![matrix.cols, row_bytes, matrix.rows]),
+            Binding::Constants(vec![matrix.cols, row_bytes, matrix.rows, model.embedding_scale.to_bits()]),
         ],
         grid: [(matrix.cols / 16).div_ceil(PARTS), pass.tokens, 1],
         threads: PARTS,
         threadgroup_bytes: None,
         bytes: u64::from(pass.tokens) * (u64::from(row_bytes) + 4 * u64::from(matrix.cols)),
+        operations: 0,
     }
 }

@@ -47,6 +47,15 @@ impl Format {
         Self::IQ4_NL,
     ];
 
+    /// Pairs of which one kernel multiplies: two matrices of the first format and one of the second.
+    pub const PAIRS: [(Self, Self); 5] = [
+        (Self::Q4_K, Self::Q6_K),
+        (Self::Q4_K, Self::Q5_K),
+        (Self::Q5_K, Self::Q6_K),
+        (Self::Q5_0, Self::Q8_0),
+        (Self::Q5_1, Self::Q8_0),
+    ];
+
     /// The format of a GGUF tensor type's name; none where there is no shader for it.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|format| format!("{format:?}") == name)

@@ -11,9 +11,11 @@ pub mod device;
 mod dispatch;
 mod embed;
 mod formats;
+mod heads;
 mod matmat;
 mod matvec;
 mod model;
+mod norm;
 mod plan;
 mod top_k;
 mod views;
@@ -22,17 +24,20 @@ pub use attention::slices;
 pub use dispatch::{Binding, Buffer, Dispatch, Kernel};
 pub use formats::Format;
 pub use matmat::FEWEST_TOKENS as MATMAT_TOKENS;
-pub use matvec::{Norm, Product};
-pub use model::{Layer, Matrix, Model, Projection};
+pub use matvec::{Finish, Norm, Product};
+pub use model::{Activation, Cache, Layer, Matrix, Model, Projection, QkNorm, Unsupported};
+pub use norm::add_normed;
 pub use plan::Pass;
 pub use top_k::{CHUNK as TOP_K_CHUNK, MAX_K};
 pub use views::{View, views};
 
 /// The shaders in the order in which they are compiled, one text behind the other: (file, text).
-pub const SHADERS: [(&str, &str); 7] = [
+pub const SHADERS: [(&str, &str); 9] = [
     ("formats.metal", include_str!("../shaders/formats.metal")),
     ("matvec.metal", include_str!("../shaders/matvec.metal")),
     ("matmat.metal", include_str!("../shaders/matmat.metal")),
+    ("norm.metal", include_str!("../shaders/norm.metal")),
+    ("heads.metal", include_str!("../shaders/heads.metal")),
     ("cache.metal", include_str!("../shaders/cache.metal")),
     ("attention.metal", include_str!("../shaders/attention.metal")),
     ("embed.metal", include_str!("../shaders/embed.metal")),

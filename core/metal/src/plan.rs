@@ -2,10 +2,12 @@
 
 use crate::attention;
 use crate::cache;
-use crate::dispatch::{Binding, Buffer, Dispatch};
+use crate::dispatch::{Buffer, Dispatch};
 use crate::embed;
-use crate::matvec::{Norm, Product};
-use crate::model::{Layer, Matrix, Model};
+use crate::formats::Format;
+use crate::matvec::{Finish, Norm, Product};
+use crate::model::{Layer, Matrix, Model, Projection};
+use crate::norm;
 use crate::top_k;
 
 /// What a pass is asked for.
@@ -26,16 +28,19 @@ impl Model {
     /// command buffer, each waiting for the one before.
     ///
     /// # Panics
-    /// If the pass has no token, wants more than it has, or goes past the page table.
+    /// If the pass has no token, wants more than it has, or goes past the page table; or if [`Model::check`] says no.
     pub fn pass(&self, pass: &Pass) -> (Vec<Dispatch>, bool) {
         assert!(pass.tokens > 0 && pass.wanted <= pass.tokens, "a pass wants at most the tokens it has");
         assert!(pass.first + pass.tokens <= 64 * self.max_pages, "the positions have pages");
+        assert_eq!(self.check(), Ok(()), "the shaders can run the model");
         let mut list = vec![embed::dispatch(self, pass)];
         for (i, layer) in self.layers.iter().enumerate() {
             list.extend(self.attention_in(layer, pass));
-            list.push(cache::dispatch(self, i, pass));
             // The cache is complete after its last layer's keys; the rest of that layer serves the logits alone.
             let tokens = if i + 1 == self.layers.len() { pass.wanted } else { pass.tokens };
+            if tokens == 0 || !attention::stores(self, pass) {
+                list.push(cache::dispatch(self, i, pass));
+            }
             if tokens > 0 {
                 list.extend(attention::dispatches(self, i, pass, tokens));
                 list.extend(self.rest_of_layer(layer, pass, tokens));
@@ -56,11 +61,12 @@ impl Model {
         }
     }
 
-    /// Queries, keys and values of the normed input: one dispatch for each format among them.
+    /// Queries, keys and values of the normed input: one dispatch, or one for each format among them where there is no kernel for
+    /// the pair.
     fn attention_in(&self, layer: &Layer, pass: &Pass) -> Vec<Dispatch> {
         let matrices = layer.qkv.map(|projection| projection.matrix);
         let parts: &[&[usize]] = match matrices.map(|m| m.format) {
-            [q, k, v] if q == k && k == v => &[&[0, 1, 2]],
+            [q, k, v] if q == k && (k == v || Format::PAIRS.contains(&(k, v))) => &[&[0, 1, 2]],
             [q, k, _] if q == k => &[&[0, 1], &[2]],
             [_, k, v] if k == v => &[&[0], &[1, 2]],
             _ => &[&[0], &[1], &[2]],
@@ -72,9 +78,10 @@ impl Model {
                 matrices: &matrices,
                 tokens: pass.tokens,
                 input: (Buffer::Residual, 0),
-                norm: Some(self.norm(layer.attention_norm)),
+                norm: layer.attention_norm.map(|at| self.norm(at)),
                 output: (Buffer::Qkv, 4 * u64::from(before)),
                 stride: self.qkv_len(),
+                finish: Finish::NONE,
                 adds: false,
             };
             product.dispatch()
@@ -83,23 +90,38 @@ impl Model {
     }
 
     /// Output of attention and the feed-forward part, for the last `tokens` tokens of the pass.
-    fn rest_of_layer(&self, layer: &Layer, pass: &Pass, tokens: u32) -> [Dispatch; 3] {
+    fn rest_of_layer(&self, layer: &Layer, pass: &Pass, tokens: u32) -> Vec<Dispatch> {
         let residual = (Buffer::Residual, self.residual_at(pass, tokens));
-        let added = |matrix: &Matrix, input: Buffer| {
-            let matrices = &[*matrix];
-            let (input, stride) = ((input, 0), self.dim);
-            Product { matrices, tokens, input, norm: None, output: residual, stride, adds: true }.dispatch()
+        // A block's output goes straight into the stream, or through a norm; until then the other block's buffer is free.
+        let added = |projection: &Projection, input: Buffer, post_norm: Option<u64>, spare: Buffer| {
+            let scale = if post_norm.is_some() { 1.0 } else { self.residual_scale };
+            let product = Product {
+                matrices: &[projection.matrix],
+                tokens,
+                input: (input, 0),
+                norm: None,
+                output: if post_norm.is_some() { (spare, 0) } else { residual },
+                stride: self.dim,
+                finish: Finish { bias: projection.bias, scale, cap: None },
+                adds: post_norm.is_none(),
+            };
+            let normed = |at| norm::add_normed(self.dim, tokens, spare, self.norm(at), residual, self.residual_scale);
+            [product.dispatch()].into_iter().chain(post_norm.map(normed)).collect::<Vec<_>>()
         };
         let hidden = Product {
             matrices: &[layer.gate, layer.up],
             tokens,
             input: residual,
-            norm: Some(self.norm(layer.feed_forward_norm)),
+            norm: layer.feed_forward_norm.map(|at| self.norm(at)),
             output: (Buffer::Hidden, 0),
             stride: self.feed_forward,
+            finish: Finish::NONE,
             adds: false,
         };
-        [added(&layer.attention_out, Buffer::Attended), hidden.gate_up(), added(&layer.down, Buffer::Hidden)]
+        let mut list = added(&layer.attention_out, Buffer::Attended, layer.attention_post_norm, Buffer::Hidden);
+        list.push(hidden.gate_up(self.activation));
+        list.extend(added(&layer.down, Buffer::Hidden, layer.feed_forward_post_norm, Buffer::Attended));
+        list
     }
 
     fn logits(&self, pass: &Pass) -> Dispatch {
@@ -110,6 +132,7 @@ impl Model {
             norm: Some(self.norm(self.output_norm)),
             output: (Buffer::Logits, 0),
             stride: self.output.rows,
+            finish: Finish { bias: None, scale: self.logit_scale, cap: self.logit_cap },
             adds: false,
         };
         product.dispatch()
@@ -124,30 +147,30 @@ impl Model {
         u64::from(pass.tokens - tokens) * u64::from(self.dim) * 4
     }
 
-    pub(crate) fn page_table(&self, layer: usize) -> Binding {
-        Binding::Memory(Buffer::PageTable, 4 * layer as u64 * u64::from(self.max_pages))
-    }
-
     /// Bytes that a buffer needs for a pass; none for those that outlive it: weights, pages and their table.
     pub fn buffer_bytes(&self, buffer: Buffer, pass: &Pass) -> Option<u64> {
         let t = u64::from(pass.tokens);
+        let unnormed = if self.has_post_norms() { self.dim } else { 0 };
         let values = match buffer {
             Buffer::Weights | Buffer::Pages | Buffer::PageTable => return None,
             Buffer::Tokens => t,
-            Buffer::Angles => t * u64::from(self.rotated),
+            Buffer::Angles => t * u64::from(self.ropes * self.rotated),
             Buffer::Residual => t * u64::from(self.dim),
             Buffer::Qkv => t * u64::from(self.qkv_len()),
-            Buffer::Attended => t * u64::from(self.n_heads * self.value_dim),
+            Buffer::Attended => t * u64::from((self.n_heads * self.value_dim).max(unnormed)),
             // A pass that wants fewer tokens in its last layer may be sliced there alone.
             Buffer::Partials => {
-                let rows = |tokens: u32| match attention::slices(pass.first + pass.tokens - tokens, tokens) {
-                    1 => 0,
-                    slices => u64::from(slices * tokens),
+                let rows = |(i, layer): (usize, &Layer)| {
+                    let tokens = if i + 1 == self.layers.len() { pass.wanted } else { pass.tokens };
+                    match attention::slices(pass.first + pass.tokens - tokens, tokens, layer.window) {
+                        0 | 1 => 0,
+                        slices => u64::from(slices * tokens),
+                    }
                 };
-                let rows = rows(pass.tokens).max(if pass.wanted == 0 { 0 } else { rows(pass.wanted) });
+                let rows = self.layers.iter().enumerate().map(rows).max().unwrap_or(0);
                 rows * u64::from(self.n_heads * (2 + self.value_dim))
             }
-            Buffer::Hidden => t * u64::from(self.feed_forward),
+            Buffer::Hidden => t * u64::from(self.feed_forward.max(unnormed)),
             Buffer::Logits => u64::from(pass.wanted) * u64::from(self.output.rows),
             Buffer::TopValues(_) | Buffer::TopIndices(_) => {
                 u64::from(self.output.rows.div_ceil(top_k::CHUNK)) * u64::from(pass.top_k.unwrap_or(0))
@@ -157,5 +180,7 @@ impl Model {
     }
 }
 
+#[cfg(test)]
+mod shapes;
 #[cfg(test)]
 mod tests;

@@ -18,7 +18,7 @@ pub(crate) fn dispatches(from: u64, n: u32, k: u32) -> (Vec<Dispatch>, bool) {
         let values = if first { (Buffer::Logits, from) } else { (Buffer::TopValues(!turn), 0) };
         let indices = if first { Binding::Unused } else { Binding::Memory(Buffer::TopIndices(!turn), 0) };
         list.push(Dispatch {
-            kernel: Kernel { stem: "top_k", format: None },
+            kernel: Kernel { stem: "top_k", format: None, last: None },
             bindings: vec![
                 Binding::Memory(values.0, values.1),
                 indices,
@@ -30,6 +30,7 @@ pub(crate) fn dispatches(from: u64, n: u32, k: u32) -> (Vec<Dispatch>, bool) {
             threads: 256,
             threadgroup_bytes: Some(8 * CHUNK),
             bytes: u64::from(left) * if first { 4 } else { 8 } + 8 * u64::from(groups * k),
+            operations: 0,
         });
         if groups == 1 {
             return (list, turn);

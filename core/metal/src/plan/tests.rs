@@ -1,111 +1,97 @@
 //! Dispatches and bytes of plans for the shapes of published models.
 
+use super::shapes::{Files, PROMPT, SHAPES, Shape, one_token};
 use super::*;
-use crate::formats::Format;
-use crate::model::Projection;
+use crate::model::{Cache, QkNorm, Unsupported};
 
-/// dim, feed_forward, heads, kv heads, head_dim, layers, vocabulary.
-type Shape = [u32; 7];
-
-/// Meta's Llama 3.2 1B (its config.json), tied embeddings.
-const LLAMA_1B: Shape = [2048, 8192, 32, 8, 64, 16, 128_256];
-/// Qwen3 0.6B (its config.json), tied embeddings.
-const QWEN3_06B: Shape = [1024, 3072, 16, 8, 128, 28, 151_936];
-
-/// A file of this shape: `v` and `down` in one format, the head in another, as mixed files have them.
-fn model(shape: Shape, format: Format, v_and_down: Format, head: Format) -> Model {
-    let [dim, feed_forward, n_heads, n_kv_heads, head_dim, layers, vocabulary] = shape;
-    let mut offset = 0;
-    let mut matrix = |format: Format, rows, cols| {
-        let matrix = Matrix { format, rows, cols, offset };
-        offset += matrix.bytes();
-        matrix
-    };
-    let output = matrix(head, vocabulary, dim);
-    let layers = (0..layers).map(|_| {
-        let projection = |matrix| Projection { matrix, bias: None };
-        Layer {
-            attention_norm: 0,
-            qkv: [
-                projection(matrix(format, n_heads * head_dim, dim)),
-                projection(matrix(format, n_kv_heads * head_dim, dim)),
-                projection(matrix(v_and_down, n_kv_heads * head_dim, dim)),
-            ],
-            qk_norms: None,
-            attention_out: matrix(format, dim, n_heads * head_dim),
-            feed_forward_norm: 0,
-            gate: matrix(format, feed_forward, dim),
-            up: matrix(format, feed_forward, dim),
-            down: matrix(v_and_down, dim, feed_forward),
-        }
-    });
-    let layers = layers.collect();
-    Model {
-        dim,
-        feed_forward,
-        n_heads,
-        n_kv_heads,
-        head_dim,
-        value_dim: head_dim,
-        rotated: head_dim,
-        adjacent: true,
-        norm_eps: 1e-5,
-        attention_scale: 1.0,
-        embedding: output,
-        layers,
-        output_norm: 0,
-        output,
-        max_pages: 512,
-    }
-}
-
-fn one_token(first: u32) -> Pass {
-    Pass { tokens: 1, first, wanted: 1, top_k: Some(40) }
+fn llama() -> Model {
+    SHAPES[0].model()
 }
 
 fn bytes(list: &[Dispatch]) -> u64 {
     list.iter().map(|dispatch| dispatch.bytes).sum()
 }
 
+/// Dispatches of each layer of a pass: all but embedding, head and the best tokens' rounds.
+fn of_layers(model: &Model, pass: &Pass) -> usize {
+    let (list, _) = model.pass(pass);
+    list.iter().filter(|dispatch| !["embed", "top_k"].contains(&dispatch.kernel.stem)).count() - 1
+}
+
 #[test]
-fn a_layer_takes_at_most_8_dispatches() {
-    use Format::{Q4_0, Q4_K, Q6_K};
-    for (model, first, expected) in [
-        (model(LLAMA_1B, Q4_0, Q4_0, Q6_K), 0, 6),
-        (model(LLAMA_1B, Q4_0, Q4_0, Q6_K), 4000, 7),
-        (model(LLAMA_1B, Q4_K, Q6_K, Q6_K), 4000, 8),
-        (model(QWEN3_06B, Q4_K, Q6_K, Q6_K), 4000, 8),
-    ] {
-        let (list, _) = model.pass(&one_token(first));
-        // Around the layers: embedding, head, three rounds of the best tokens.
-        assert_eq!(list.len(), model.layers.len() * expected + 5);
-        let prompt = Pass { tokens: 512, first: 0, wanted: 1, top_k: None };
-        assert!(model.pass(&prompt).0.len() <= model.layers.len() * 8 + 2);
+fn a_layer_of_a_token_takes_at_most_8_dispatches() {
+    for shape in SHAPES {
+        let model = shape.model();
+        let layers = model.layers.len();
+        // q/k/v, attention, output, gate/up, down; norms behind two of them.
+        let least = if shape.around { 7 } else { 5 };
+        assert_eq!(of_layers(&model, &one_token(0)), least * layers, "{}", shape.name);
+        // Where a layer sees more than one slice, these are joined.
+        let sliced = (0..shape.layers).filter(|&i| attention::slices(4095, 1, shape.window_of(i)) > 1).count();
+        assert_eq!(of_layers(&model, &one_token(4095)), least * layers + sliced, "{}", shape.name);
+        assert!(least + usize::from(sliced > 0) <= 8);
+        // A prompt writes its keys and values first, and its last layer takes one token through attention, in slices or not.
+        assert_eq!(of_layers(&model, &PROMPT), (least + 1) * layers, "{}", shape.name);
+        assert!(of_layers(&model, &Pass { tokens: 4, first: 4000, wanted: 4, top_k: None }) <= 9 * layers);
     }
 }
 
-/// The design's figures, which are arithmetic over the published shapes. Llama 3.2 1B as Q4_0 with a Q6_K head: 0.765 GB of
-/// weights a token, and 32 KB of cache for each position before it. Qwen3 0.6B: a head of 128 MB behind 440 M weights of 4.5
-/// bits (the design rounds the sum up to 0.40 GB).
+/// The design's arithmetic over published shapes: weights once, and for each position that a layer sees, its keys and values as
+/// halves.
+fn by_design(shape: &Shape, first: u32) -> f64 {
+    let [q, kv] = shape.heads.map(|heads| f64::from(heads * shape.head_dim));
+    let (dim, hidden) = (f64::from(shape.dim), f64::from(shape.feed_forward));
+    // Bits of a weight: usual, finer, head; down and output where rows are multiples of 256.
+    let [usual, finer, head, finer_down, usual_down] = match shape.files {
+        Files::Q4_0 => [4.5, 4.5, 6.5625, 4.5, 4.5],
+        Files::Q4KM => [4.5, 6.5625, 6.5625, 6.5625, 4.5],
+        Files::Q4KMOf32 => [5.5, 8.5, 8.5, 6.5625, 4.5],
+    };
+    let layer = |i: u32| {
+        let (v, down) = if shape.is_finer(i) { (finer, finer_down) } else { (usual, usual_down) };
+        let bits = dim * (usual * (q + kv + 2.0 * hidden) + v * kv + usual_down * q + down * hidden);
+        let seen = shape.window_of(i).map_or(first + 1, |window| window.min(first + 1));
+        bits / 8.0 + f64::from(seen) * 2.0 * kv * 2.0
+    };
+    (0..shape.layers).map(layer).sum::<f64>() + head / 8.0 * f64::from(shape.vocabulary) * dim
+}
+
 #[test]
 fn bytes_of_a_token_are_the_design_s() {
-    let within = |found: u64, design: f64| {
+    let within = |what: &str, found: u64, design: f64| {
         let ratio = found as f64 / design;
-        assert!((ratio - 1.0).abs() < 0.05, "{found} bytes, the design says {design:e}");
+        assert!((ratio - 1.0).abs() < 0.05, "{what}: {found} bytes, the design says {design:e}");
     };
-    let llama = model(LLAMA_1B, Format::Q4_0, Format::Q4_0, Format::Q6_K);
-    within(bytes(&llama.pass(&one_token(0)).0), 0.765e9);
-    within(bytes(&llama.pass(&one_token(4095)).0), 0.765e9 + 4096.0 * 32768.0);
-    let qwen = model(QWEN3_06B, Format::Q4_0, Format::Q4_0, Format::Q6_K);
-    within(bytes(&qwen.pass(&one_token(0)).0), 440e6 * 4.5 / 8.0 + 128e6);
-    let (list, _) = qwen.pass(&one_token(0));
+    for shape in SHAPES {
+        for first in [0, 4095] {
+            within(shape.name, bytes(&shape.model().pass(&one_token(first)).0), by_design(&shape, first));
+        }
+    }
+    // What the design has as figures: 0.765 GB a token of Llama 3.2 1B, and 32 KB for each position before it; a head of 128 MB
+    // in Qwen3 0.6B.
+    within("Llama", bytes(&llama().pass(&one_token(0)).0), 0.765e9);
+    within("Llama", bytes(&llama().pass(&one_token(4095)).0), 0.765e9 + 4096.0 * 32768.0);
+    let (list, _) = SHAPES[2].model().pass(&one_token(0));
     let head = list.iter().find(|d| d.kernel.format == Some(Format::Q6_K) && d.kernel.stem == "matvec");
-    within(head.expect("the head is a product").bytes, 128e6);
+    within("the head", head.expect("the head is a product").bytes, 128e6);
+}
+
+#[test]
+fn a_cache_of_bytes_moves_little_more_than_half() {
+    let halves = llama();
+    let eights = Model { cache: Cache::Q8_0, ..llama() };
+    assert_eq!(eights.page_bytes() * 32, halves.page_bytes() * 17);
+    let of_attention = |model: &Model| {
+        let (list, _) = model.pass(&one_token(4095));
+        list.iter().find(|d| d.kernel.stem == "attention_64").expect("attention").bytes as f64
+    };
+    let ratio = of_attention(&eights) / of_attention(&halves);
+    assert!((0.53..0.55).contains(&ratio), "{ratio}");
 }
 
 #[test]
 fn a_prompt_walks_over_the_weights_once_per_32_tokens() {
-    let llama = model(LLAMA_1B, Format::Q4_0, Format::Q4_0, Format::Q6_K);
+    let llama = llama();
     let products = |tokens: u32| -> u64 {
         let (list, _) = llama.pass(&Pass { tokens, first: 0, wanted: 0, top_k: None });
         list.iter().filter(|d| d.kernel.stem == "gate_up_mat").map(|d| d.bytes).sum()
@@ -117,26 +103,78 @@ fn a_prompt_walks_over_the_weights_once_per_32_tokens() {
 }
 
 #[test]
+fn operations_of_a_prompt_are_twice_its_weights_and_scores() {
+    let llama = llama();
+    let (list, _) = llama.pass(&Pass { wanted: 512, top_k: None, ..PROMPT });
+    let found: u64 = list.iter().map(|dispatch| dispatch.operations).sum();
+    // 0.973 B weights of layers and 0.263 B of the head; half of 512² pairs of positions, 2 * 32 * 64 products each, 16 layers.
+    let expected = 2.0 * 512.0 * (0.973e9 + 0.2627e9) + 16.0 * 2.0 * 2.0 * 2048.0 * (512.0 * 513.0 / 2.0);
+    assert!((found as f64 / expected - 1.0).abs() < 1e-3, "{found} of {expected:e}");
+}
+
+#[test]
 fn nothing_wanted_ends_with_the_last_keys() {
-    let llama = model(LLAMA_1B, Format::Q8_0, Format::Q8_0, Format::Q8_0);
-    let (list, _) = llama.pass(&Pass { tokens: 7, first: 3, wanted: 0, top_k: None });
-    assert_eq!(list.last().map(|dispatch| dispatch.kernel.stem), Some("cache"));
+    for tokens in [1, 7] {
+        let (list, _) = llama().pass(&Pass { tokens, first: 3, wanted: 0, top_k: None });
+        assert_eq!(list.last().map(|dispatch| dispatch.kernel.stem), Some("cache"));
+    }
 }
 
 #[test]
 fn all_that_is_not_the_file_or_the_cache_is_small() {
-    let llama = model(LLAMA_1B, Format::Q4_0, Format::Q4_0, Format::Q6_K);
-    let bytes = |pass: &Pass| -> u64 {
-        use Buffer::{Angles, Attended, Hidden, Logits, Partials, Qkv, Residual, Tokens, TopIndices, TopValues};
-        [Tokens, Angles, Residual, Qkv, Attended, Partials, Hidden, Logits]
-            .into_iter()
-            .chain([false, true].into_iter().flat_map(|turn| [TopValues(turn), TopIndices(turn)]))
-            .map(|buffer| llama.buffer_bytes(buffer, pass).expect("a buffer of a pass"))
-            .sum()
-    };
     // 0.5 MB of it logits; the hidden values of 512 tokens are 16.8 MB.
-    assert!(bytes(&one_token(4095)) < 800_000, "{}", bytes(&one_token(4095)));
-    let prompt = Pass { tokens: 512, first: 0, wanted: 1, top_k: Some(40) };
-    assert!(bytes(&prompt) < 33_000_000, "{}", bytes(&prompt));
-    assert_eq!(llama.buffer_bytes(Buffer::Weights, &prompt), None);
+    assert!(bookkeeping(&llama(), &one_token(4095)) < 800_000);
+    assert!(bookkeeping(&llama(), &PROMPT) < 33_000_000);
+    assert_eq!(llama().buffer_bytes(Buffer::Weights, &PROMPT), None);
+}
+
+/// Bytes of all buffers of a pass.
+pub fn bookkeeping(model: &Model, pass: &Pass) -> u64 {
+    use Buffer::{Angles, Attended, Hidden, Logits, Partials, Qkv, Residual, Tokens, TopIndices, TopValues};
+    [Tokens, Angles, Residual, Qkv, Attended, Partials, Hidden, Logits]
+        .into_iter()
+        .chain([false, true].into_iter().flat_map(|turn| [TopValues(turn), TopIndices(turn)]))
+        .map(|buffer| model.buffer_bytes(buffer, pass).expect("a buffer of a pass"))
+        .sum()
+}
+
+#[test]
+fn buffers_hold_what_a_norm_behind_a_block_has_still_to_read() {
+    // Gemma 3 1B: attention's heads put out less than the stream is wide.
+    let gemma = SHAPES[4].model();
+    assert_eq!(gemma.buffer_bytes(Buffer::Attended, &one_token(0)), Some(4 * 1152));
+    assert_eq!(gemma.buffer_bytes(Buffer::Partials, &one_token(4095)), Some(8 * 4 * 4 * (256 + 2)));
+}
+
+#[test]
+fn what_the_shaders_cannot_do_is_said() {
+    type Change = fn(&mut Model);
+    let odd = |change: Change| {
+        let mut model = llama();
+        change(&mut model);
+        model.check()
+    };
+    assert_eq!(odd(|_| ()), Ok(()));
+    let cases: [(Change, Unsupported); 10] = [
+        (|m| m.head_dim = 260, Unsupported::HeadSize { size: 260 }),
+        (|m| m.value_dim = 60, Unsupported::HeadSize { size: 60 }),
+        (|m| (m.cache, m.head_dim, m.rotated) = (Cache::Q8_0, 80, 80), Unsupported::HeadSize { size: 80 }),
+        (|m| m.rotated = 66, Unsupported::Rotation { values: 66 }),
+        (|m| m.n_kv_heads = 5, Unsupported::Heads { queries: 32, keys: 5 }),
+        (|m| m.dim = 1000, Unsupported::Width { width: 1000 }),
+        (|m| m.layers[3].up.format = Format::Q8_0, Unsupported::GateAndUp { layer: 3 }),
+        (|m| m.layers[1].qkv[0].bias = Some(0), Unsupported::SomeBiases { layer: 1 }),
+        (|m| m.layers[2].rope = Some(1), Unsupported::Rope { layer: 2 }),
+        (
+            |m| {
+                (m.qk_norm, m.qk_norm_late) = (QkNorm::Whole, true);
+                m.layers[0].qk_norms = Some([0, 0]);
+            },
+            Unsupported::LateWholeNorm,
+        ),
+    ];
+    for (change, reason) in cases {
+        assert_eq!(odd(change), Err(reason));
+        assert!(!reason.to_string().is_empty());
+    }
 }

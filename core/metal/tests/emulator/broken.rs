@@ -6,7 +6,7 @@ use crate::emulator::{Emulator, Order};
 use crate::products::{Case, case, play};
 use crate::weights::{Random, worst};
 
-/// The matrix products for Q4_0 alone (it builds faster), with one piece of text replaced.
+/// The matrix products for Q4_0 alone (they build faster), with one piece of text replaced.
 fn shaders(file: &str, piece: &str, replacement: &str) -> Vec<(&'static str, String)> {
     let shaders = SHADERS.iter().filter(|(name, _)| ["formats.metal", "matvec.metal", "matmat.metal"].contains(name));
     let mut found = 0;
@@ -17,6 +17,8 @@ fn shaders(file: &str, piece: &str, replacement: &str) -> Vec<(&'static str, Str
         } else {
             (*text).to_owned()
         };
+        let text: String =
+            text.lines().filter(|line| !line.starts_with("EACH_PAIR")).flat_map(|line| [line, "\n"]).collect();
         let text = text.replace("EACH_FORMAT(M", "Q4_0_ALONE(M");
         (*name, text.replace("// Stamps a line for", "#define Q4_0_ALONE(line) line(q4_0, Q4_0)\n// Stamps a line for"))
     });

@@ -1,11 +1,12 @@
 //! Builds the emulator out of shaders: the table of kernels comes from their signatures.
 
+use std::collections::HashMap;
 use std::collections::hash_map::DefaultHasher;
 use std::fs;
 use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex, PoisonError};
 
 const FLAGS: &[&str] = &[
     "-std=c++14", // Metal's own dialect
@@ -34,16 +35,20 @@ const SOURCES: [(&str, &str); 5] = [
     ("player.cpp", include_str!("cpp/player.cpp")),
 ];
 
-/// One build at a time: tests that run side by side want the same file.
-static BUILDING: Mutex<()> = Mutex::new(());
+/// Builds that were begun: of tests that run side by side and want the same file, one builds it.
+static BUILDS: Mutex<Option<HashMap<u64, Arc<Mutex<()>>>>> = Mutex::new(None);
 
 /// The emulator of these shaders, (file name, text) each. Kept below the target folder and built once per content.
 pub fn emulator(shaders: &[(&str, String)]) -> PathBuf {
     let mut hasher = DefaultHasher::new();
     (FLAGS, SOURCES, shaders).hash(&mut hasher);
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("emulator-{:016x}", hasher.finish()));
+    let content = hasher.finish();
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("emulator-{content:016x}"));
     let program = folder.join("emulator");
-    let _building = BUILDING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut builds = BUILDS.lock().unwrap_or_else(PoisonError::into_inner);
+    let build = builds.get_or_insert_default().entry(content).or_default().clone();
+    drop(builds);
+    let _building = build.lock().unwrap_or_else(PoisonError::into_inner);
     if program.exists() {
         return program;
     }

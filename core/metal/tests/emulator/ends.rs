@@ -1,21 +1,10 @@
 //! The first and the last steps of a pass: rows of the embedding, the best tokens.
 
-use sprat_metal::{Buffer, Format, Matrix, Pass, TOP_K_CHUNK};
+use sprat_metal::{Buffer, Format, Matrix, Model, Pass, TOP_K_CHUNK};
 
 use crate::emulator::{Emulator, ORDERS, Order};
-use crate::models::{Heads, model};
+use crate::models::{PLAIN, model};
 use crate::weights::{File, Random, assert_near};
-
-const HEADS: Heads = Heads {
-    n_heads: 1,
-    n_kv_heads: 1,
-    head_dim: 16,
-    value_dim: 16,
-    rotated: 16,
-    adjacent: true,
-    biases: None,
-    norms: None,
-};
 
 #[test]
 fn embedding_rows_are_dequantized() {
@@ -30,9 +19,10 @@ fn embedding_rows_are_dequantized() {
         emulator.define_u32(Buffer::Tokens, &tokens);
         emulator.define_f32(Buffer::Residual, &[f32::NAN; 4 * 1280]);
         let pass = Pass { tokens: 4, first: 0, wanted: 0, top_k: None };
-        emulator.play(&model(HEADS, matrix).pass(&pass).0[0]);
+        let model = Model { embedding_scale: 3.0, ..model(PLAIN, matrix) };
+        emulator.play(&model.pass(&pass).0[0]);
         let found = emulator.f32s(Buffer::Residual).expect("no finding");
-        let expected: Vec<f32> = tokens.iter().flat_map(|&t| values[t as usize].clone()).collect();
+        let expected: Vec<f32> = tokens.iter().flat_map(|&t| &values[t as usize]).map(|x| 3.0 * x).collect();
         assert_near(&format!("{format:?}"), &found, &expected);
     }
 }
@@ -47,7 +37,7 @@ fn the_best_tokens_are_found_in_order() {
         let logits: Vec<f32> = (0..vocabulary).map(|_| (random.float() * 200.0).round()).collect();
         let matrix = Matrix { format: Format::F32, rows: vocabulary, cols: 16, offset: 0 };
         let pass = Pass { tokens: 1, first: 0, wanted: 1, top_k: Some(k) };
-        let (list, turn) = model(HEADS, matrix).pass(&pass);
+        let (list, turn) = model(PLAIN, matrix).pass(&pass);
         let mut emulator = Emulator::new(order);
         emulator.define_f32(Buffer::Logits, &logits);
         let places = (vocabulary.div_ceil(TOP_K_CHUNK) * k) as usize;

@@ -105,6 +105,11 @@ pub fn silu(x: f64) -> f64 {
     x / (1.0 + (-x).exp())
 }
 
+/// The tanh form.
+pub fn gelu(x: f64) -> f64 {
+    0.5 * x * (1.0 + ((2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x.powi(3))).tanh())
+}
+
 /// Fails where a value is further than 1e-3 of the largest from what it should be; NaN is.
 #[track_caller]
 pub fn assert_near(what: &str, found: &[f32], expected: &[f32]) {
