@@ -12,10 +12,19 @@ const MAX_ALLOCATION_BYTES: usize = 32 << 20;
 /// Where the template ends and the conversation begins.
 const BREAK: u8 = 0;
 
+/// What templates seldom use, in one.
+const FEATURES: &str = "{% set x = [1, 'b', [2]] %}{% set ns = namespace(y=x) %}{% for a in x + x if a is not eq(3) %}\
+    {{ loop.changed(a) }}{{ a|string|split('b')|join(' ')|trim('a') }}{% set ns.y = [ns.y, a] %}{% else %}-{% endfor %}\
+    {{ ns.y == x or x is in [x] }}{{ [{'k': x}]|selectattr('k', '==', x)|map(attribute='k.0')|sort|unique|list }}\
+    {{ {'a': 1, 'b': x}|dictsort|tojson }}{{ 'ab'.ljust(9) ~ x[1:][0] }}{% macro m(v, n=2) %}{{ v.0 if v else n }}\
+    {% endmacro %}{{ m(x) }}{% raw %}{{ x }}{% endraw %}{# {{ x }} #}{% set z | upper %}{{ x|batch(2, 'z')|first }}{% endset %}\
+    {{ z ~ 1. ~ dict(a=x).items()|list|length }}{{ [1, 2]|sum(start=1) }}{{ 'a b'.split()|select('in', ['a'])|list }}";
+
 pub fn seeds() -> Vec<Vec<u8>> {
     let builtin = |name| ChatTemplate::builtin(name).expect("built in").source().as_bytes().to_vec();
     let talk = b"\0\x01\x05hello\x02\x02hi\x00\x03sys\x03\x04noon";
-    ChatTemplate::builtin_names().map(|name| [&builtin(name)[..], talk].concat()).collect()
+    let sources = ChatTemplate::builtin_names().map(builtin).chain([FEATURES.as_bytes().to_vec()]);
+    sources.map(|source| [&source[..], talk].concat()).collect()
 }
 
 pub fn run(data: &[u8]) {

@@ -9,6 +9,7 @@ mod guard;
 mod json;
 mod message;
 mod namespace;
+mod paid;
 mod python;
 mod tags;
 mod template;

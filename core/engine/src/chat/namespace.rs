@@ -29,7 +29,8 @@ pub(super) fn namespace(state: &State, given: Option<Value>, kwargs: Kwargs) -> 
     let space = Namespace::default();
     if let Some(given) = given {
         for name in given.try_iter()? {
-            space.set(state, &name.to_string(), &given.get_item(&name)?)?;
+            let name = name.as_str().ok_or_else(|| fault("names in a namespace are texts"))?;
+            space.set(state, name, &given.get_item(&Value::from(name))?)?;
         }
     }
     for name in kwargs.args() {

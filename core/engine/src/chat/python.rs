@@ -6,24 +6,22 @@ use minijinja::formatting::{FormatStyle, format};
 use minijinja::value::{Kwargs, Tuple, Value, ValueKind, from_args};
 use minijinja::{Error, ErrorKind, State};
 
-use super::guard::charge;
+use super::guard::{charge, pay};
+use super::paid::pay_for_items;
 
 /// What the renderer calls for a method it does not know.
 pub(super) fn call_method(state: &mut State, value: &Value, method: &str, args: &[Value]) -> Result<Value, Error> {
     match value.kind() {
         ValueKind::String => {
             let text = value.as_str().unwrap_or_default();
-            state.consume_fuel((text.len() / BYTES_PER_FUEL) as u64)?;
+            pay(state, text.len())?;
             text_method(state, text, method, args)
         }
-        ValueKind::Map => map_method(value, method, args),
+        ValueKind::Map => map_method(state, value, method, args),
         ValueKind::Seq => list_method(state, value, method, args),
         _ => Err(unknown()),
     }
 }
-
-/// One unit of a template's budget pays for this many bytes read by a method.
-const BYTES_PER_FUEL: usize = 64;
 
 /// The filter `int(default=0)`: what is no number is the default. (The renderer's own filter refuses it.)
 pub(super) fn int(value: &Value, default: Option<i64>) -> Value {
@@ -72,15 +70,16 @@ fn text_method(state: &State, text: &str, method: &str, args: &[Value]) -> Resul
             pay(state, text.len().saturating_mul(chars.map_or(0, str::len)))?;
             Value::from(strip(text, chars, method != "rstrip", method != "lstrip"))
         }
-        "split" | "rsplit" => return split(text, method == "rsplit", args),
+        "split" | "rsplit" => return split(state, text, method == "rsplit", args),
         "splitlines" => {
             let (keep, kwargs): (Option<bool>, Kwargs) = from_args(args)?;
             let keep = keep.or(kwargs.get("keepends")?).unwrap_or(false);
             kwargs.assert_all_used()?;
+            pay_for_items(state, text.matches(is_break).count())?;
             split_lines(text, keep).into_iter().map(Value::from).collect()
         }
-        "startswith" => Value::from(any_of(state, args, |fix| text.starts_with(fix))?),
-        "endswith" => Value::from(any_of(state, args, |fix| text.ends_with(fix))?),
+        "startswith" => Value::from(any_of(state, text, args, |fix| text.starts_with(fix))?),
+        "endswith" => Value::from(any_of(state, text, args, |fix| text.ends_with(fix))?),
         "removeprefix" => {
             let (fix,): (&str,) = from_args(args)?;
             Value::from(text.strip_prefix(fix).unwrap_or(text))
@@ -134,14 +133,19 @@ fn text_method(state: &State, text: &str, method: &str, args: &[Value]) -> Resul
     Ok(value)
 }
 
-fn map_method(map: &Value, method: &str, args: &[Value]) -> Result<Value, Error> {
+fn map_method(state: &State, map: &Value, method: &str, args: &[Value]) -> Result<Value, Error> {
     if method == "get" {
         let (key, default): (&Value, Option<Value>) = from_args(args)?;
+        charge(state, key)?;
         let found = map.get_item(key)?;
         // A key whose value is `none` is there: only a missing one is undefined.
         return Ok(if found.is_undefined() { default.unwrap_or_else(|| Value::from(())) } else { found });
     }
     let () = from_args(args)?;
+    // Each key is looked up.
+    if matches!(method, "values" | "items") {
+        charge(state, map)?;
+    }
     let keys = map.try_iter()?;
     match method {
         "keys" => Ok(keys.collect()),
@@ -193,7 +197,7 @@ fn strip<'a>(text: &'a str, chars: Option<&str>, start: bool, end: bool) -> &'a 
 }
 
 /// `split(sep=None, maxsplit=-1)` and `rsplit`.
-fn split(text: &str, from_right: bool, args: &[Value]) -> Result<Value, Error> {
+fn split(state: &State, text: &str, from_right: bool, args: &[Value]) -> Result<Value, Error> {
     let (separator, most, kwargs): (Option<&str>, Option<i64>, Kwargs) = from_args(args)?;
     let separator = separator.or(kwargs.get("sep")?);
     let most = most.or(kwargs.get("maxsplit")?).unwrap_or(-1);
@@ -202,6 +206,8 @@ fn split(text: &str, from_right: bool, args: &[Value]) -> Result<Value, Error> {
     if separator == Some("") {
         return Err(fault("empty separator"));
     }
+    let places = separator.map_or_else(|| text.matches(is_space).count(), |separator| text.matches(separator).count());
+    pay_for_items(state, places.min(pieces))?;
     let Some(separator) = separator else {
         return Ok(split_spaces(text, from_right, pieces).into_iter().map(Value::from).collect());
     };
@@ -244,12 +250,14 @@ fn split_spaces(text: &str, from_right: bool, pieces: usize) -> Vec<&str> {
     parts
 }
 
+/// Where Python ends a line.
+fn is_break(c: char) -> bool {
+    matches!(c, '\n' | '\r' | '\u{b}' | '\u{c}' | '\u{1c}'..='\u{1e}' | '\u{85}' | '\u{2028}' | '\u{2029}')
+}
+
 fn split_lines(text: &str, keep_ends: bool) -> Vec<&str> {
     let mut lines = Vec::new();
     let mut rest = text;
-    let is_break = |c: char| {
-        matches!(c, '\n' | '\r' | '\u{b}' | '\u{c}' | '\u{1c}'..='\u{1e}' | '\u{85}' | '\u{2028}' | '\u{2029}')
-    };
     while let Some(at) = rest.find(is_break) {
         let width =
             if rest[at..].starts_with("\r\n") { 2 } else { rest[at..].chars().next().map_or(0, char::len_utf8) };
@@ -263,7 +271,7 @@ fn split_lines(text: &str, keep_ends: bool) -> Vec<&str> {
 }
 
 /// `startswith` and `endswith` take one string or a tuple of them.
-fn any_of(state: &State, args: &[Value], test: impl Fn(&str) -> bool) -> Result<bool, Error> {
+fn any_of(state: &State, text: &str, args: &[Value], test: impl Fn(&str) -> bool) -> Result<bool, Error> {
     let (given,): (&Value,) = from_args(args)?;
     if let Some(one) = given.as_str() {
         return Ok(test(one));
@@ -274,6 +282,7 @@ fn any_of(state: &State, args: &[Value], test: impl Fn(&str) -> bool) -> Result<
     for item in given.try_iter()? {
         state.consume_fuel(1)?;
         let item = item.as_str().ok_or_else(|| fault("expected a tuple of strings"))?;
+        pay(state, item.len().min(text.len()))?;
         if test(item) {
             return Ok(true);
         }
@@ -374,11 +383,6 @@ fn pay_format(state: &State, text: &str, args: &[Value]) -> Result<(), Error> {
         args.iter().try_for_each(|arg| charge(state, arg))?;
     }
     Ok(())
-}
-
-/// Takes the cost of `bytes` new bytes from the template's budget.
-fn pay(state: &State, bytes: usize) -> Result<(), Error> {
-    state.consume_fuel((bytes / BYTES_PER_FUEL) as u64)
 }
 
 fn fault(reason: &'static str) -> Error {

@@ -21,7 +21,10 @@ pub(super) fn rewrite_tags(source: &str) -> String {
         let (before, tag) = rest.split_at(at);
         out.push_str(before);
         let len = match tag.as_bytes().get(1) {
-            Some(b'#') => tag.find("#}").map(|end| end + 2),
+            Some(b'#') => {
+                let start = 2 + usize::from(matches!(tag.as_bytes().get(2), Some(b'-' | b'+')));
+                tag[start..].find("#}").map(|end| start + end + 2)
+            }
             Some(b'{') => tag_end(tag, "}}"),
             Some(b'%') => tag_end(tag, "%}"),
             _ => Some(1),
@@ -55,7 +58,7 @@ pub(super) fn rewrite_tags(source: &str) -> String {
                     open_sets.push(target);
                     match target {
                         Some(_) => out.push_str(&format!("{open} set {CAPTURED} {close}")),
-                        None => out.push_str(tag),
+                        None => out.push_str(&guard(tag)),
                     }
                 }
                 Set::Other => out.push_str(&guard(tag)),
@@ -136,8 +139,11 @@ fn tag_end(tag: &str, close: &str) -> Option<usize> {
 fn raw_end(text: &str) -> usize {
     let mut from = 0;
     while let Some(at) = text[from..].find("{%") {
-        let tag = text[from + at + 2..].trim_start_matches(['-', '+']).trim_start();
-        if tag.starts_with("endraw") {
+        // To the byte as the renderer looks for it: what it passes over is no tag of ours either.
+        let tag = &text[from + at + 2..];
+        let name = tag.strip_prefix(['-', '+']).unwrap_or(tag).trim_ascii_start().strip_prefix("endraw");
+        let end = name.map(|end| end.trim_ascii_start()).map(|end| end.strip_prefix(['-', '+']).unwrap_or(end));
+        if end.is_some_and(|end| end.starts_with("%}")) {
             return from + at;
         }
         from += at + 2;
@@ -163,6 +169,12 @@ mod tests {
                 "{% raw %}{% generation %}{% endraw %}{% generation %}",
                 "{% raw %}{% generation %}{% endraw %}{% with %}",
             ),
+            (
+                "{% raw %}{% endrawx %}{# {% endraw %}{{ a == b }}",
+                "{% raw %}{% endrawx %}{# {% endraw %}{{ a|sprat_use == b|sprat_use }}",
+            ),
+            ("{#}{{ '#}{{ a == b }}{#' }}#}", "{#}{{ '#}{{ a|sprat_use == b|sprat_use }}{#' }}#}"),
+            ("{% set x | default(a == b) %}", "{% set x | default(a|sprat_use == b|sprat_use) %}"),
             ("{% generation", "{% generation"),
             ("{ generation {", "{ generation {"),
             ("{%- set ns.x = a == 1 -%}", "{%- do ns.sprat_set(\"x\", (a|sprat_use == 1)) -%}"),
@@ -172,7 +184,7 @@ mod tests {
                 "{% set ns.x %}{% set y %}b{% endset %}{%- endset -%}",
                 "{% set sprat_captured %}{% set y %}b{% endset %}{%- endset %}{% do ns.sprat_set(\"x\", sprat_captured) -%}",
             ),
-            ("{% set x | replace('a', b='c') %}a{% endset %}", "{% set x | replace('a', b='c') %}a{% endset %}"),
+            ("{% set x | replace('a', b='c') %}", "{% set x|sprat_use | replace('a', b='c') %}"),
             ("{%%}{%-%}{%--%}", "{%%}{%-%}{%--%}"),
         ];
         for (source, expected) in cases {

@@ -13,6 +13,7 @@ use super::guard;
 use super::json;
 use super::message::{Message, Tool};
 use super::namespace::namespace;
+use super::paid;
 use super::python;
 use super::tags::rewrite_tags;
 use super::time::LocalTime;
@@ -262,10 +263,7 @@ fn environment() -> Environment<'static> {
     environment.set_recursion_limit(MAX_DEPTH);
     environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
     environment.set_unknown_method_callback(python::call_method);
-    environment.add_filter(guard::USE, guard::used);
-    environment.add_filter(guard::FACTOR, guard::factor);
-    // Not of Jinja, and it copies what it is given before it is charged.
-    environment.remove_filter("chain");
+    paid::replace_in(&mut environment);
     environment.add_filter("tojson", json::tojson);
     environment.add_filter("int", python::int);
     environment.add_filter("float", python::float);
