@@ -11,10 +11,11 @@ use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use sprat::error::ChatError;
+use sprat::error::{ChatError, TokenizerError};
+use sprat::sampler::Sampler;
 use sprat::{
     ContextOptions, Error, GenerationOptions, Model, OpenOptions, Reply, SamplerOptions, Session, SessionOptions,
-    process_anonymous_bytes,
+    SpecialTokens, process_anonymous_bytes,
 };
 use sprat_gguf::TensorKind;
 use sprat_tests::process;
@@ -26,6 +27,7 @@ type Case = (&'static str, fn(&Path, &Path));
 const CASES: &[Case] = &[
     ("the app's own limit", own_limit),
     ("no more memory", no_more_memory),
+    ("a prompt larger than the memory", a_prompt_larger_than_the_memory),
     ("files that cannot grow", files_that_cannot_grow),
     ("no more descriptors", no_more_descriptors),
     ("a thousand threads", a_thousand_threads),
@@ -98,7 +100,13 @@ fn expected(model: &Arc<Model>, prompt: &str) -> String {
 
 /// Of the cache, of buffers, for a turn's thread, for that of a template.
 fn is_no_memory(error: &Error) -> bool {
-    matches!(error, Error::OutOfMemory { .. } | Error::NoThread { .. } | Error::Chat(ChatError::NoStack { .. }))
+    matches!(
+        error,
+        Error::OutOfMemory { .. }
+            | Error::NoThread { .. }
+            | Error::Chat(ChatError::NoStack { .. } | ChatError::NoMemory { .. })
+            | Error::Tokenizer(TokenizerError::NoMemory { .. })
+    )
 }
 
 /// Makes sessions that answer until one cannot; those that could, and why it could not.
@@ -153,6 +161,31 @@ fn no_more_memory(file: &Path, _folder: &Path) {
     }
     println!("sessions served before the memory was at an end: {served:?}");
     assert!(served.iter().all(|&served| served >= 2));
+}
+
+fn a_prompt_larger_than_the_memory(file: &Path, _folder: &Path) {
+    let model = open(file);
+    let session = Session::new(&model, options()).expect("good options");
+    let reply = respond(&session, "hello").expect("all is well").text;
+    let before = soft_limit(libc::RLIMIT_AS);
+    let prompts = [1, 2, 4, 8, 15].map(|mb| [(); 2].map(|()| "word ".repeat((mb << 20) / 5)));
+    let room = 12 << 20;
+    set_limit(libc::RLIMIT_AS, (process::status("VmSize:").expect("Linux") as u64) * 1024 + room);
+    for [first, second] in prompts {
+        let len = first.len();
+        assert!(matches!(session.count_tokens(first), Err(error) if is_no_memory(&error)), "{len} bytes");
+        let error = session.respond(second, &GenerationOptions::default()).expect_err("it does not fit");
+        assert!(is_no_memory(&error), "{len} bytes: {error}");
+        assert_eq!(session.transcript().len(), 2, "the turn changed nothing");
+    }
+    let text = "word ".repeat((4 << 20) / 5);
+    let error = model.tokenizer().encode(&text, SpecialTokens::AsText, false).expect_err("its words do not fit");
+    assert!(matches!(error, TokenizerError::NoMemory { .. }), "{error}");
+    let sampler = SamplerOptions { top_k: 0, ..SamplerOptions::default() };
+    assert!(matches!(Sampler::new(sampler, 1 << 24), Err(Error::OutOfMemory { .. })));
+    set_limit(libc::RLIMIT_AS, before);
+    assert_eq!(expected(&model, "hello"), reply);
+    respond(&session, "and now?").expect("nothing was lost");
 }
 
 fn files_that_cannot_grow(file: &Path, folder: &Path) {

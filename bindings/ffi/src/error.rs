@@ -92,6 +92,8 @@ impl From<Error> for FfiError {
             | Error::CacheLost
             | Error::Saved { .. } => Self::Damaged { reason },
             Error::Chat(ChatError::UnknownTemplate { .. }) => Self::InvalidArgument { reason },
+            Error::Chat(ChatError::NoStack { stack_bytes: bytes } | ChatError::NoMemory { bytes })
+            | Error::Tokenizer(TokenizerError::NoMemory { bytes }) => Self::OutOfMemory { reason, bytes: bytes as u64 },
             Error::Chat(_) | Error::NoTemplate => Self::Template { reason },
             Error::Options(_)
             | Error::EmptyPrompt

@@ -178,9 +178,8 @@ impl ChatTemplate {
         let mut out = Limited::default();
         match template.render_captured_to(context(chat), &mut out) {
             Ok(_) => {}
-            Err(_) if out.full => {
-                return Err(ChatError::RenderedTooLong { limit_bytes: MAX_RENDERED_BYTES });
-            }
+            Err(_) if out.full => return Err(ChatError::RenderedTooLong { limit_bytes: MAX_RENDERED_BYTES }),
+            Err(_) if out.lacks_bytes > 0 => return Err(ChatError::NoMemory { bytes: out.lacks_bytes }),
             Err(error) => return Err(self.render_error(&error)),
         }
         String::from_utf8(out.bytes)
@@ -315,6 +314,8 @@ fn raise_exception(state: &State, message: &Value) -> Result<Value, minijinja::E
 struct Limited {
     bytes: Vec<u8>,
     full: bool,
+    /// How much there was no memory for.
+    lacks_bytes: usize,
 }
 
 impl io::Write for Limited {
@@ -322,6 +323,10 @@ impl io::Write for Limited {
         if self.bytes.len() + bytes.len() > MAX_RENDERED_BYTES {
             self.full = true;
             return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        if self.bytes.try_reserve(bytes.len()).is_err() {
+            self.lacks_bytes = self.bytes.len() + bytes.len();
+            return Err(io::ErrorKind::OutOfMemory.into());
         }
         self.bytes.extend_from_slice(bytes);
         Ok(bytes.len())

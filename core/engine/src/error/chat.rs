@@ -56,6 +56,12 @@ pub enum ChatError {
         /// The limit.
         limit_bytes: usize,
     },
+    /// The system gives no memory for the rendered conversation.
+    #[error("no memory for {bytes} bytes of a rendered conversation")]
+    NoMemory {
+        /// How much.
+        bytes: usize,
+    },
     /// The system gives no memory for the renderer's stack.
     #[error("no memory for a stack of {stack_bytes} bytes for the chat template")]
     NoStack {

@@ -1,6 +1,7 @@
 //! Every error of the engine, one variant per fault, carrying the facts and never any prompt or reply text.
 
 mod chat;
+pub(crate) mod memory;
 mod options;
 mod saved;
 mod tokenizer;

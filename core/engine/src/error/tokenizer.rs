@@ -86,6 +86,12 @@ pub enum TokenizerError {
         /// The longest possible, in bytes.
         limit: usize,
     },
+    /// The system gives no memory for a vocabulary's table or for the tokens of a text.
+    #[error("no memory for {bytes} bytes of a tokenizer")]
+    NoMemory {
+        /// How much.
+        bytes: usize,
+    },
     /// The pre-tokenizer's search gave up on the text.
     #[error("the pre-tokenizer gave up: {0}")]
     PreTokenizer(#[source] Box<dyn std::error::Error + Send + Sync>),

@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 
 use super::options::SamplerOptions;
+use crate::error::Error;
+use crate::error::memory::room;
 
 /// The logit of a token among those of the tokens from `first` on.
 pub(super) fn logit_of(id: u32, first: u32, logits: &mut [f32]) -> Option<&mut f32> {
@@ -22,16 +24,17 @@ pub(super) struct Penalties {
 }
 
 impl Penalties {
-    pub(super) fn new(options: &SamplerOptions) -> Penalties {
+    pub(super) fn new(options: &SamplerOptions) -> Result<Penalties, Error> {
+        const WHAT: &str = "the penalties' window";
         let limit = if options.penalizes() { options.penalty_window } else { 0 };
-        Penalties {
+        Ok(Penalties {
             repetition: options.repetition_penalty,
             frequency: options.frequency_penalty,
             presence: options.presence_penalty,
             limit,
-            window: VecDeque::with_capacity(limit),
-            counts: Vec::with_capacity(limit),
-        }
+            window: room(limit, WHAT)?.into(),
+            counts: room(limit, WHAT)?,
+        })
     }
 
     /// Takes the token that came.

@@ -8,7 +8,8 @@ use super::best::{self, Best, Candidate};
 use super::options::SamplerOptions;
 use super::penalties::{Penalties, logit_of};
 use super::random::Random;
-use crate::error::OptionsError;
+use crate::error::Error;
+use crate::error::memory::room;
 
 /// How many candidates are put in order at first where top-p or the draw may need few of very many.
 const FIRST_SORTED: usize = 256;
@@ -40,11 +41,11 @@ impl Sampler {
     /// A sampler for a vocabulary of this size.
     ///
     /// # Errors
-    /// An option out of range, or a bias for a token that does not exist.
-    pub fn new(options: SamplerOptions, vocabulary: usize) -> Result<Sampler, OptionsError> {
+    /// An option out of range, or a bias for a token that does not exist; no memory for all candidates.
+    pub fn new(options: SamplerOptions, vocabulary: usize) -> Result<Sampler, Error> {
         options.validate(vocabulary)?;
         let seed = options.seed.unwrap_or_else(|| RandomState::new().hash_one(0));
-        let room = match (options.temperature, options.top_k) {
+        let candidates = match (options.temperature, options.top_k) {
             (0.0, _) => 0,
             (_, 0) => vocabulary,
             (_, k) => k.min(vocabulary),
@@ -52,8 +53,8 @@ impl Sampler {
         Ok(Sampler {
             seed,
             random: Random::new(seed),
-            penalties: Penalties::new(&options),
-            candidates: Vec::with_capacity(room),
+            penalties: Penalties::new(&options)?,
+            candidates: room(candidates, "candidates")?,
             options,
         })
     }

@@ -2,6 +2,7 @@
 
 use crate::chat::{Message, Role, Tool};
 use crate::error::Error;
+use crate::error::memory::expect_room;
 
 /// What a turn answers.
 #[derive(Clone, Debug, PartialEq)]
@@ -72,6 +73,12 @@ impl Conversation {
         [instructions, &rest[self.left_out.min(rest.len())..]].concat()
     }
 
+    /// Bytes of all its texts.
+    pub fn len_bytes(&self) -> usize {
+        let message = |message: &Message| message.content.len() + message.reasoning.as_ref().map_or(0, String::len);
+        self.messages.iter().map(message).sum()
+    }
+
     /// What `left_out` may be: the beginnings of the turns that the model sees but the first, which are later ones.
     pub fn later_turns(&self) -> Vec<usize> {
         let rest = self.messages[self.start()..].iter().enumerate();
@@ -109,6 +116,7 @@ impl Conversation {
 
     /// The conversation as the model is to answer it.
     pub fn with(&self, input: Input) -> Result<Self, Error> {
+        expect_room(self.len_bytes(), "a copy of the conversation")?;
         let mut next = self.clone();
         match input {
             Input::Text(text) => next.user(text)?,

@@ -115,11 +115,13 @@ impl Session {
         let mut engine = state.engine.take().ok_or(Error::Closed)?;
         state.turn = Some(queue.clone());
         drop(state);
-        let before = engine.snapshot();
-        let result = engine.read(&ids, queue.stop_flag());
-        if result.is_err() {
-            engine.restore(before);
-        }
+        let result = engine.snapshot().and_then(|before| {
+            let result = engine.read(&ids, queue.stop_flag());
+            if result.is_err() {
+                engine.restore(before);
+            }
+            result
+        });
         self.inner.finish(Some(engine), |_| {});
         result.map(|()| same)
     }
@@ -192,7 +194,7 @@ impl Session {
     pub fn fork(&self) -> Result<Self, Error> {
         let state = self.inner.idle()?;
         let State { conversation, engine: Some(engine), .. } = &*state else { return Err(Error::Closed) };
-        let engine = Engine { context: engine.context.fork()?, fed: engine.fed.clone() };
+        let engine = engine.fork()?;
         let Inner { model, template, options, .. } = &*self.inner;
         let inner = Inner::new(model, template.clone(), options.clone(), conversation.clone(), engine);
         Ok(Self { inner: Arc::new(inner) })

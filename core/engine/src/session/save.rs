@@ -45,7 +45,7 @@ impl Session {
         let engine = state.engine.as_ref().ok_or(Error::Closed)?;
         let model = &self.inner.model;
         model.file.check()?;
-        let (conversation, Snapshot { mut cache, mut fed }) = (state.conversation.clone(), engine.snapshot());
+        let (conversation, Snapshot { mut cache, mut fed }) = (state.conversation.clone(), engine.snapshot()?);
         if cache.is_lost() {
             // Such a session reads its transcript anew.
             cache.rewind(0);

@@ -9,6 +9,7 @@ use super::reply::{Memory, Partial, Trim};
 use super::stream::Queue;
 use crate::chat::{Chat, ChatTemplate};
 use crate::error::Error;
+use crate::error::memory::{copied, expect_room, make_room};
 use crate::file::ProcessBytes;
 use crate::model::{Context, KvCache, Model};
 use crate::tokenizer::SpecialTokens;
@@ -48,6 +49,13 @@ pub(super) struct Engine {
     pub fed: Vec<u32>,
 }
 
+/// What lists of token ids are called where there is no memory for one.
+pub(super) const TOKENS: &str = "token ids";
+
+/// What a prompt takes while it is made, in bytes for each byte of the conversation: copies of its texts, the rendered one, and
+/// the words that it is cut into.
+const BYTES_PER_BYTE: usize = 16;
+
 /// An engine as it was.
 pub(super) struct Snapshot {
     pub cache: KvCache,
@@ -55,8 +63,20 @@ pub(super) struct Snapshot {
 }
 
 impl Engine {
-    pub fn snapshot(&self) -> Snapshot {
-        Snapshot { cache: self.context.snapshot(), fed: self.fed.clone() }
+    pub fn snapshot(&self) -> Result<Snapshot, Error> {
+        Ok(Snapshot { cache: self.context.snapshot(), fed: copied(&self.fed, TOKENS)? })
+    }
+
+    /// A second engine that goes on from here.
+    pub fn fork(&self) -> Result<Self, Error> {
+        Ok(Self { context: self.context.fork()?, fed: copied(&self.fed, TOKENS)? })
+    }
+
+    /// Notes that the cache holds `ids` more.
+    pub fn note(&mut self, ids: &[u32]) -> Result<(), Error> {
+        make_room(&mut self.fed, ids.len(), TOKENS)?;
+        self.fed.extend_from_slice(ids);
+        Ok(())
     }
 
     pub fn restore(&mut self, snapshot: Snapshot) {
@@ -69,7 +89,7 @@ impl Engine {
         let same = self.keep_common(ids);
         if same < ids.len() {
             self.context.feed(&ids[same..], stop)?;
-            self.fed.extend_from_slice(&ids[same..]);
+            self.note(&ids[same..])?;
         }
         Ok(())
     }
@@ -188,6 +208,7 @@ impl Inner {
         if !conversation.tools.is_empty() {
             self.template.require_tools()?;
         }
+        expect_room(conversation.len_bytes().saturating_mul(BYTES_PER_BYTE), "a prompt")?;
         let messages = conversation.shown();
         let chat = Chat {
             tools: &conversation.tools,

@@ -32,15 +32,8 @@ impl Turn {
             self.inner.finish(None, |_| {});
             return self.queue.end(Err(Error::Closed));
         };
-        let before = engine.snapshot();
         let mut partial = None;
-        let work = AssertUnwindSafe(|| self.answer(&mut engine, &mut partial));
-        let result = catch_unwind(work).unwrap_or(Err(Error::Internal { what: "a turn panicked" }));
-        if result.is_err() {
-            engine.restore(before);
-        } else {
-            drop(before);
-        }
+        let result = self.transaction(&mut engine, &mut partial);
         let restraint = engine.context.take_restraint();
         let result = result.map(|reply| Reply { restraint, memory: engine.memory(), ..reply });
         let Self { inner, mut conversation, queue, guard, .. } = self;
@@ -55,6 +48,17 @@ impl Turn {
         // Whoever sees the end may drop the session and expect its memory back: nothing of it is held here any more.
         drop(inner);
         queue.end(result);
+    }
+
+    /// The reply; if there is none, the engine is as it was before.
+    fn transaction(&mut self, engine: &mut Engine, partial: &mut Option<Partial>) -> Result<Reply, Error> {
+        let before = engine.snapshot()?;
+        let work = AssertUnwindSafe(|| self.answer(engine, partial));
+        let result = catch_unwind(work).unwrap_or(Err(Error::Internal { what: "a turn panicked" }));
+        if result.is_err() {
+            engine.restore(before);
+        }
+        result
     }
 
     /// The reply; if there is none, what was written of it is left in `partial`.

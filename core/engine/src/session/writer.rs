@@ -8,10 +8,11 @@ use super::guess::Guesser;
 use super::keep::Kept;
 use super::options::{GenerationOptions, WhenFull};
 use super::reply::{Memory, Reply, StopReason};
-use super::state::{Engine, Inner, Prompt};
+use super::state::{Engine, Inner, Prompt, TOKENS};
 use super::stream::Queue;
 use super::teller::Teller;
 use crate::error::Error;
+use crate::error::memory::make_room;
 use crate::sampler::{Sampler, SamplerState};
 
 /// One reply in the making.
@@ -97,10 +98,12 @@ impl<'a, 'b> Writer<'a, 'b> {
     /// reply so far; tells how much that is.
     fn go_on_from(&mut self, prompt: Prompt, left_out: usize) -> Result<usize, Error> {
         let mut ids = prompt.ids;
+        make_room(&mut ids, self.generated.len(), TOKENS)?;
         ids.extend_from_slice(&self.generated);
         let moves = left_out > 0 && self.inner.options.when_full == WhenFull::SlideCached;
         let same = if moves { self.engine.close_gap(&ids, left_out)? } else { self.engine.keep_common(&ids) };
-        self.next = ids.split_off(same);
+        ids.drain(..same);
+        self.next = ids;
         Ok(same)
     }
 
@@ -125,7 +128,8 @@ impl<'a, 'b> Writer<'a, 'b> {
             if next.len() == 1 {
                 self.guesser.learn_single(start.elapsed());
             }
-            engine.fed.append(next);
+            engine.note(next)?;
+            next.clear();
             let id = self.or_forced(id)?;
             return self.take(id);
         }
@@ -136,7 +140,7 @@ impl<'a, 'b> Writer<'a, 'b> {
         let (right, taken) = self.take_guessed(&guesses);
         // Of the guesses the right ones stay, whatever happened; the token behind them is still to be fed.
         self.engine.context.rewind(base + 1 + right);
-        self.engine.fed.extend_from_slice(&tokens[..1 + right]);
+        self.engine.note(&tokens[..1 + right])?;
         self.guessed_tokens += right;
         self.guesser.learn_guessed(elapsed, 1 + right);
         taken
@@ -170,6 +174,7 @@ impl<'a, 'b> Writer<'a, 'b> {
     fn take(&mut self, id: u32) -> Result<Option<StopReason>, Error> {
         let tokenizer = self.inner.model.tokenizer();
         self.first.get_or_insert_with(Instant::now);
+        make_room(&mut self.generated, 1, TOKENS)?;
         self.generated.push(id);
         if tokenizer.is_end(id) {
             return Ok(Some(StopReason::EndOfTurn));

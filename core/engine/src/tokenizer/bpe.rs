@@ -34,7 +34,7 @@ impl Merges {
         if elements.range.len() >= 1 << 31 {
             return Err(TokenizerError::TooMany { key: KEY, found: elements.range.len(), limit: (1 << 31) - 1 });
         }
-        let mut merges = Merges { start, table: Table::new(elements.len, elements.range.len() as u32), longest: 0 };
+        let mut merges = Merges { start, table: Table::new(elements.len, elements.range.len() as u32)?, longest: 0 };
         let mut at = start;
         for _ in 0..elements.len {
             let (merge, next) = string_at(file, at).ok_or_else(truncated)?;

@@ -41,6 +41,9 @@ use crate::error::TokenizerError;
 /// (merging takes some 40 bytes for each byte of one word, and SentencePiece knows no words).
 pub const MAX_TEXT_BYTES: usize = 4 << 20;
 
+/// Two lists of the beginnings and ends of words, which have a byte at least.
+const WORDS_BYTES_PER_BYTE: usize = 32;
+
 /// What becomes of control tokens (`<|im_start|>` and the like) spelled out in a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SpecialTokens {
@@ -107,7 +110,9 @@ impl Tokenizer {
         if text.len() > MAX_TEXT_BYTES {
             return Err(TokenizerError::TextTooLong { found: text.len(), limit: MAX_TEXT_BYTES });
         }
-        let mut ids = Vec::with_capacity(text.len() / 4 + 2);
+        // Asked for at once and given back: the lists of words grow bit by bit, and cannot be refused one by one.
+        table::room::<u8>(text.len() * WORDS_BYTES_PER_BYTE)?;
+        let mut ids = table::room(text.len() / 4 + 2)?;
         if add_bos && self.adds_bos {
             ids.extend(self.special.bos);
         }

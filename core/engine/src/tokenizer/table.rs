@@ -4,6 +4,8 @@
 //! A slot holds a number and, in the bits the largest number leaves free, a few bits of the hash. Those spare most
 //! looks at the file for strings that are not there.
 
+use crate::error::TokenizerError;
+
 /// A 64-bit FNV-1a hash: one byte at a time, so the hash of every prefix of a string falls out on the way.
 /// Source: draft-eastlake-fnv, section 2.
 #[derive(Clone, Copy)]
@@ -25,6 +27,14 @@ impl Hash {
     }
 }
 
+/// An empty vector with room for `len` elements.
+pub(super) fn room<T>(len: usize) -> Result<Vec<T>, TokenizerError> {
+    let mut values = Vec::new();
+    let no_memory = |_| TokenizerError::NoMemory { bytes: len.saturating_mul(size_of::<T>()) };
+    values.try_reserve_exact(len).map_err(no_memory)?;
+    Ok(values)
+}
+
 /// Longest run of taken slots before an insertion gives up. Honest files stay far below (the load is three quarters);
 /// a file made of colliding strings would otherwise cost quadratic time.
 const MAX_RUN: usize = 1 << 12;
@@ -37,9 +47,12 @@ pub(super) struct Table {
 
 impl Table {
     /// A table with room for `n` numbers, none above `largest`. `largest` must be below 2^31.
-    pub(super) fn new(n: usize, largest: u32) -> Table {
+    pub(super) fn new(n: usize, largest: u32) -> Result<Table, TokenizerError> {
         assert!(largest < 1 << 31, "a slot needs room for value + 1");
-        Table { slots: vec![0; n + n / 3 + 1], value_bits: 32 - (largest + 1).leading_zeros() }
+        let len = n + n / 3 + 1;
+        let mut slots = room(len)?;
+        slots.resize(len, 0);
+        Ok(Table { slots, value_bits: 32 - (largest + 1).leading_zeros() })
     }
 
     /// Puts `value` in, unless a number for which `same` holds is there already. False if too many hashes collide.
@@ -106,7 +119,7 @@ mod tests {
     #[test]
     fn every_string_put_in_is_found_and_no_other() {
         let strings: Vec<String> = (0..5000).map(|i| format!("piece {}", i * 7)).collect();
-        let mut table = Table::new(strings.len(), strings.len() as u32 - 1);
+        let mut table = Table::new(strings.len(), strings.len() as u32 - 1).expect("a few bytes");
         for (i, s) in strings.iter().enumerate() {
             assert!(table.insert(Hash::EMPTY.then(s.as_bytes()), i as u32, |v| strings[v as usize] == *s));
         }
@@ -121,7 +134,7 @@ mod tests {
 
     #[test]
     fn the_first_of_two_equal_strings_stays() {
-        let mut table = Table::new(2, 1);
+        let mut table = Table::new(2, 1).expect("a few bytes");
         let hash = Hash::EMPTY.then(b"same");
         assert!(table.insert(hash, 0, |_| true));
         assert!(table.insert(hash, 1, |_| true));
@@ -131,7 +144,7 @@ mod tests {
     #[test]
     fn colliding_strings_are_refused_in_bounded_time() {
         let n = 1 << 14;
-        let mut table = Table::new(n, n as u32);
+        let mut table = Table::new(n, n as u32).expect("a few bytes");
         let hash = Hash::EMPTY.then(b"x");
         let taken = (0..n as u32).take_while(|&i| table.insert(hash, i, |_| false)).count();
         assert_eq!(taken, MAX_RUN);

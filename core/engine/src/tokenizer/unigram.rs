@@ -4,7 +4,7 @@
 
 use super::charsmap::Charsmap;
 use super::fields::Fields;
-use super::table::Hash;
+use super::table::{Hash, room};
 use super::vocabulary::{TokenKind, Vocabulary};
 use crate::error::TokenizerError;
 
@@ -51,7 +51,7 @@ impl Unigram {
     /// Appends the tokens of `text`.
     pub(super) fn encode(&self, vocabulary: &Vocabulary, text: &str, out: &mut Vec<u32>) -> Result<(), TokenizerError> {
         let text = self.normalized(vocabulary.file(), text)?;
-        let best = self.search(vocabulary, &text);
+        let best = self.search(vocabulary, &text)?;
         let first = out.len();
         let mut at = text.len();
         let mut last = None;
@@ -108,9 +108,10 @@ impl Unigram {
     }
 
     /// The best way to reach each byte of `text`.
-    fn search(&self, vocabulary: &Vocabulary, text: &str) -> Vec<Best> {
+    fn search(&self, vocabulary: &Vocabulary, text: &str) -> Result<Vec<Best>, TokenizerError> {
         let unreached = Best { token: self.unknown, from: 0, score: f64::NEG_INFINITY };
-        let mut best = vec![unreached; text.len() + 1];
+        let mut best = room(text.len() + 1)?;
+        best.resize(text.len() + 1, unreached);
         best[0].score = 0.0;
         for (start, c) in text.char_indices() {
             let so_far = best[start].score;
@@ -140,6 +141,6 @@ impl Unigram {
                 offer(start + c.len_utf8(), self.unknown, self.unknown_score);
             }
         }
-        best
+        Ok(best)
     }
 }

@@ -76,7 +76,7 @@ impl Vocabulary {
         if longest > MAX_PIECE_BYTES {
             return Err(TokenizerError::TooLong { key: KEY, found: longest, limit: MAX_PIECE_BYTES });
         }
-        let mut ids = Table::new(n, n.saturating_sub(1) as u32);
+        let mut ids = Table::new(n, n.saturating_sub(1) as u32)?;
         for id in 0..n {
             let piece = pieces.get(bytes, id).unwrap_or_default();
             let same = |other| pieces.get(bytes, other as usize) == Some(piece);
