@@ -3,10 +3,12 @@
 mod experts;
 pub mod exported;
 pub mod families;
+pub mod heap;
 pub mod process;
 mod recurrent;
 pub mod reference;
 pub mod scenario;
+pub mod scratch;
 pub mod small;
 mod streams;
 

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use sprat_gguf::{TensorKind, Writer};
 
 use crate::families::{Experts, Family, FeedForward, HeadNorm, Key, family};
+use crate::scratch;
 
 /// Width of the residual stream: one block of the K-formats.
 pub const DIM: usize = 256;
@@ -103,11 +104,10 @@ impl Small {
         vocabulary(writer);
     }
 
-    /// The file in the system's folder for temporary files, written once per process and content.
+    /// The file, written once per process and content.
     pub fn path(&self) -> PathBuf {
         let Self { family: Family { name: family, .. }, kind, layers, seed } = self;
-        let name = format!("sprat-{}-{family}-{kind:?}-{layers}-{seed}.gguf", std::process::id());
-        let path = std::env::temp_dir().join(name);
+        let path = scratch::file(&format!("{family}-{kind:?}-{layers}-{seed}.gguf"));
         if !path.exists() {
             // Tests run side by side: a rename is seen whole or not at all.
             let mut part = path.clone();

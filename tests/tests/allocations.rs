@@ -1,40 +1,21 @@
 //! Counts heap allocations while tokens are generated; a process of its own, because the counter sees every thread.
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use sprat::sampler::Sampler;
 use sprat::{Context, ContextOptions, Model, SamplerOptions};
 use sprat_gguf::TensorKind;
+use sprat_tests::heap::{self, Heap};
 use sprat_tests::small::Small;
 
-/// The system's allocator, counting.
-struct Counting;
-
-static COUNT: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: every call is passed on to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        COUNT.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: passed on.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static HEAP: Heap = Heap;
 
 fn counted<T>(work: impl FnOnce() -> T) -> (usize, T) {
-    let before = COUNT.load(Ordering::Relaxed);
+    let before = heap::allocations();
     let result = work();
-    (COUNT.load(Ordering::Relaxed) - before, result)
+    (heap::allocations() - before, result)
 }
 
 #[test]

@@ -9,6 +9,7 @@ use sprat::{
     SessionOptions, SpecialTokens, StopReason, ToolResult, Trim, WhenFull,
 };
 use sprat_gguf::{Contents, TensorKind, Writer};
+use sprat_tests::scratch;
 use sprat_tests::small::Small;
 
 const SMALL: fn() -> Small = || Small { layers: 1, ..Small::new("llama", TensorKind::Q8_0) };
@@ -25,7 +26,7 @@ fn with_template(name: &str, template: &str) -> Arc<Model> {
     }
     let mut out = Vec::new();
     writer.write(&mut out).expect("memory takes all");
-    let path = std::env::temp_dir().join(format!("sprat-events-{}-{name}.gguf", std::process::id()));
+    let path = scratch::file(&format!("events-{name}.gguf"));
     std::fs::write(&path, out).expect("temporary file");
     let model = Model::open(&path).expect("a good file");
     std::fs::remove_file(path).expect("just written");

@@ -8,12 +8,13 @@ use sprat::{
     Context, ContextOptions, Error, GenerationOptions, Model, SamplerOptions, Session, SessionOptions, Source,
 };
 use sprat_gguf::{Contents, TensorKind, Writer};
+use sprat_tests::scratch;
 use sprat_tests::small::{Random, Small};
 
 const SMALL: fn() -> Small = || Small { layers: 1, ..Small::new("llama", TensorKind::Q8_0) };
 
 fn file(name: &str, bytes: &[u8]) -> PathBuf {
-    let path = std::env::temp_dir().join(format!("sprat-{}-{name}.gguf", std::process::id()));
+    let path = scratch::file(&format!("faults-{name}.gguf"));
     std::fs::write(&path, bytes).expect("temporary file");
     path
 }

@@ -13,8 +13,12 @@ use sprat::{
     ContextOptions, Error, Event, GenerationOptions, Model, SamplerOptions, Session, SessionOptions,
     process_anonymous_bytes,
 };
+use sprat_tests::heap::{self, Heap};
 use sprat_tests::process;
 use sprat_tests::small::Random;
+
+#[global_allocator]
+static HEAP: Heap = Heap;
 
 const SESSIONS: usize = 8;
 
@@ -31,6 +35,9 @@ const PROMPTS: [&str; 6] = [
     "what's 348 + 275",
     "order me a taxi",
 ];
+
+/// What conversations that are over may still hold.
+const HEAP_SLACK_BYTES: usize = 64 << 10;
 
 /// Growth that is no growth: a few pages of the heap, a stack that is kept for the next thread.
 const SLACK_BYTES: usize = 4 << 20;
@@ -90,6 +97,7 @@ fn run(model: &Path, seconds: u64) {
     assert!(all.stopped > 0, "some were stopped");
     assert_eq!((before.of_model, after.of_model), (0, 0), "all that the sessions had is given back");
     assert_eq!((before.threads, before.descriptors), (after.threads, after.descriptors), "threads, descriptors");
+    assert!(after.heap <= before.heap + HEAP_SLACK_BYTES, "what is allocated grows");
     assert!(after.anonymous <= before.anonymous + SLACK_BYTES, "memory grows");
 }
 
@@ -97,6 +105,8 @@ fn run(model: &Path, seconds: u64) {
 #[derive(Debug)]
 struct Held {
     of_model: usize,
+    /// Allocated and not freed.
+    heap: usize,
     anonymous: usize,
     threads: usize,
     descriptors: usize,
@@ -111,6 +121,7 @@ impl Held {
         }
         Self {
             of_model: model.anonymous_bytes(),
+            heap: heap::held_bytes(),
             anonymous: process_anonymous_bytes(),
             threads: process::threads().expect("Linux"),
             descriptors: process::descriptors().expect("Linux"),

@@ -13,6 +13,7 @@ use sprat::{
 use sprat_gguf::TensorKind;
 use sprat_tests::families::{Family, family};
 use sprat_tests::scenario;
+use sprat_tests::scratch;
 use sprat_tests::small::{Random, Small, VOCABULARY};
 
 static NEVER: AtomicBool = AtomicBool::new(false);
@@ -28,7 +29,7 @@ fn options(max_positions: usize, kv_format: KvFormat, when_full: WhenFull) -> Se
 }
 
 fn path(name: &str) -> PathBuf {
-    std::env::temp_dir().join(format!("sprat-lossy-{}-{name}", std::process::id()))
+    scratch::file(&format!("lossy-{name}"))
 }
 
 fn bundled() -> Arc<Model> {

@@ -14,6 +14,7 @@ use sprat::{
 };
 use sprat_gguf::TensorKind;
 use sprat_tests::scenario;
+use sprat_tests::scratch;
 use sprat_tests::small::{Random, Small};
 
 /// A model, and how much is done with it.
@@ -225,7 +226,7 @@ fn session_options(limit: usize, slides: bool, kv_format: KvFormat) -> SessionOp
 
 impl Run {
     fn new(plan: &Plan, seed: u64) -> Self {
-        let file = std::env::temp_dir().join(format!("sprat-machine-{}-{seed}", std::process::id()));
+        let file = scratch::file(&format!("machine-{seed}"));
         let random = Random(seed);
         let mut run = Self { plan: plan.clone(), random, pairs: vec![], file, replies: 0, cancels: 0, refused: 0 };
         run.pairs = vec![run.new_pair(), run.new_pair()];

@@ -11,6 +11,7 @@ use sprat::{
 };
 use sprat_gguf::TensorKind;
 use sprat_tests::families::{FAMILIES, Family, Key, family};
+use sprat_tests::scratch;
 use sprat_tests::small::{Random, Small};
 
 fn small(seed: u64) -> Arc<Model> {
@@ -30,7 +31,7 @@ fn respond(session: &Session, input: impl Into<Input>) -> Reply {
 }
 
 fn path(name: &str) -> PathBuf {
-    std::env::temp_dir().join(format!("sprat-saves-{}-{name}", std::process::id()))
+    scratch::file(&format!("saves-{name}"))
 }
 
 /// A session with two turns, saved.

@@ -3,7 +3,6 @@
 use std::fs;
 use std::path::Path;
 
-use crate::models::clean_up_after_others;
 use crate::{LONGEST, Target};
 
 /// A fuzzer's whole source file: the target of a name.
@@ -22,7 +21,6 @@ macro_rules! guided {
 
 /// Adds the good inputs of a target to the corpus that cargo-fuzz keeps for it, before libFuzzer reads that.
 pub fn write_seeds(name: &str) {
-    clean_up_after_others();
     let target = Target::named(name).expect("a target's name");
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(name);
     fs::create_dir_all(&folder).expect("the corpus can be written");

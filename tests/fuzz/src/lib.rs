@@ -13,7 +13,6 @@ mod template;
 mod tokenizer;
 
 pub use guided::{run_guided, write_seeds};
-pub use models::clean_up;
 
 use std::time::{Duration, Instant};
 

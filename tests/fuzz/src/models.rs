@@ -1,11 +1,12 @@
 //! The small models that targets work with.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use sprat::Model;
 use sprat_gguf::{Contents, TensorKind};
+use sprat_tests::scratch;
 use sprat_tests::small::Small;
 
 /// A model of one layer in the smallest format.
@@ -39,44 +40,13 @@ pub fn header(family: &str) -> Vec<u8> {
     bytes
 }
 
-/// Where folders of scratch files are: in memory, where the system has such a place.
+/// Where folders of scratch files are made: in memory, where the system has such a place.
 fn parent() -> PathBuf {
     let memory = PathBuf::from("/dev/shm");
     if memory.is_dir() { memory } else { std::env::temp_dir() }
 }
 
-const PREFIX: &str = "sprat-fuzz-";
-
-/// The folder of scratch files.
-fn folder() -> PathBuf {
-    parent().join(format!("{PREFIX}{}", std::process::id()))
-}
-
-/// Removes what processes have written that libFuzzer ended, where the system lists processes.
-pub fn clean_up_after_others() {
-    let processes = Path::new("/proc");
-    if !processes.join("self").exists() {
-        return;
-    }
-    for entry in fs::read_dir(parent()).into_iter().flatten().flatten() {
-        let name = entry.file_name();
-        let process = name.to_str().and_then(|name| name.strip_prefix(PREFIX));
-        if process.is_some_and(|process| !processes.join(process).exists()) {
-            // Another may be removing it too.
-            let _gone = fs::remove_dir_all(entry.path());
-        }
-    }
-}
-
 /// Where a target keeps the one file that it writes over and over.
 pub fn scratch(name: &str) -> PathBuf {
-    let folder = folder();
-    fs::create_dir_all(&folder).expect("a folder for scratch files");
-    folder.join(name)
-}
-
-/// Removes what the targets of this process have written.
-pub fn clean_up() {
-    // Where nothing was written, there is nothing to remove.
-    let _absent = fs::remove_dir_all(folder());
+    scratch::folder(&parent()).join(name)
 }

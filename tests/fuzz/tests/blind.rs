@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use sprat_fuzz::{LONGEST, TARGETS, Target, clean_up};
+use sprat_fuzz::{LONGEST, TARGETS, Target};
 use sprat_tests::small::Random;
 
 /// Set by a panic of any thread.
@@ -32,7 +32,6 @@ fn main() {
             run(target, number(1).unwrap_or(target.everyday_runs), number(2).unwrap_or(1) as u64);
         }
     }
-    clean_up();
 }
 
 fn run(target: &Target, runs: usize, first: u64) {

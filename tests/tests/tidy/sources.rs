@@ -41,7 +41,8 @@ const UNSAFE: &[(&str, &str)] = &[
     ("core/metal/src/device.rs", "calls into Metal, and buffers over the mapped file"),
     ("tests/fuzz/src/allocations.rs", "an allocator that refuses large requests"),
     ("tests/loom/tests/models.rs", "cells of which loom checks each access"),
-    ("tests/tests/allocations.rs", "an allocator that counts"),
+    ("tests/src/heap.rs", "an allocator that counts"),
+    ("tests/src/scratch.rs", "has its files removed when the process ends"),
     ("tests/tests/limits.rs", "sets limits of its own process"),
     ("tests/tests/lost_file.rs", "faults on purpose, and a handler of an app's own"),
 ];

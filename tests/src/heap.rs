@@ -1,0 +1,36 @@
+//! The system's allocator, counting: for test binaries that make it theirs.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+/// `#[global_allocator] static HEAP: Heap = Heap;`
+pub struct Heap;
+
+static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
+static HELD_BYTES: AtomicUsize = AtomicUsize::new(0);
+
+/// Allocations since the process began.
+pub fn allocations() -> usize {
+    ALLOCATIONS.load(Relaxed)
+}
+
+/// Bytes that were allocated and not freed.
+pub fn held_bytes() -> usize {
+    HELD_BYTES.load(Relaxed)
+}
+
+// SAFETY: every call is passed on to the system's allocator as it came.
+unsafe impl GlobalAlloc for Heap {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Relaxed);
+        HELD_BYTES.fetch_add(layout.size(), Relaxed);
+        // SAFETY: passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        HELD_BYTES.fetch_sub(layout.size(), Relaxed);
+        // SAFETY: passed on.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
