@@ -8,12 +8,13 @@ use std::thread::{self, Thread};
 use std::time::Duration;
 
 use sprat_ffi::{
-    GenerationOptions, Input, LogitBias, Message, Model, OpenOptions, ReplyStream, Role, Session, SessionOptions,
-    Source, Tool, ToolResult, Trim, probe, saved_transcript,
+    LogLevel, LogSink, Model, ReplyStream, Session, device, guard_mapped_files, pace, probe, probe_header,
+    saved_transcript, set_conditions, set_log_level, set_log_sink, version,
 };
 
 use crate::bytes::Bytes;
 use crate::models;
+use crate::records;
 
 /// Threads that call; an input is cut into as many parts.
 const THREADS: usize = 3;
@@ -33,18 +34,36 @@ struct App {
 }
 
 pub fn seeds() -> Vec<Vec<u8>> {
-    let part = |calls: &[u8]| calls.repeat(4);
-    let plain = part(&[0, 0, 3, 0, 0, 6, 0, 0, 5, b'h', b'e', b'l', b'l', b'o', 0, 8, 0, 8, 0, 12, 0]);
-    let busy = part(&[0, 3, 0, 6, 0, 0, 1, b'a', 7, 0, 10, 0, 11, 0, 13, 0, 15, 0, 17, 0]);
-    let saving = part(&[3, 0, 0, 6, 0, 0, 2, b'h', b'i', 4, 23, 0, 27, 0, 24, 26, 0, 0, 28, 0, 1, 29, 0, 25]);
-    vec![plain.clone(), busy.clone(), saving, [plain, busy].concat()]
+    let [of_all, of_model, of_session, of_stream] = [0, 1, 6, 16];
+    let begin = [of_model, 3, 0, 0, 0];
+    let say = [of_session, 0, 0, 0, 5, b'h', b'e', b'l', b'l', b'o', 3];
+    let read = [of_stream, 5, 0];
+    let part = |calls: &[&[u8]]| calls.concat().repeat(3);
+    let plain = part(&[&begin, &say, &read, &[of_session, 9, 0], &say, &read, &[of_session, 13, 0]]);
+    let busy = part(&[&begin, &say, &[of_session, 12, 0, 0, of_session, 5, 0], &say, &[of_stream, 0, 0]]);
+    let saving = part(&[
+        &begin,
+        &say,
+        &read,
+        &[of_session, 15, 0, of_session, 16, 0, 1, of_all, 0, of_model, 7, 0, of_model, 6, 0, 0, 0],
+        &[of_session, 21, 0, 1, of_session, 4, 0],
+    ]);
+    // Slides, guesses, and is told that the device is hot.
+    let full = part(&[
+        &[of_model, 3, 0, 0, 3],
+        &[of_session, 0, 0, 0, 40],
+        &[b'a'; 40],
+        &[128, 1, 9, 1, 1, 1, 1, 1, 1, 1, 1, 1, of_stream, 5, 0, of_all, 3, 2, 1, 0, 0],
+        &[of_session, 14, 0, of_session, 17, 1, of_session, 18, 1],
+    ]);
+    vec![plain.clone(), busy.clone(), saving, full, [plain, busy].concat()]
 }
 
 pub fn run(data: &[u8]) {
     let app = App::default();
     let mut model = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
     if model.as_ref().is_none_or(|model| model.info().is_err()) {
-        *model = Some(open().expect("a good file"));
+        *model = Some(Model::open(records::good_source(), Default::default()).expect("a good file"));
     }
     keep(&app.models, Ok::<_, ()>(model.clone().expect("just opened")));
     thread::scope(|scope| {
@@ -77,119 +96,108 @@ fn keep<T, E>(list: &Mutex<Vec<Arc<T>>>, made: Result<Arc<T>, E>) {
     }
 }
 
-fn source() -> Source {
-    Source::Path { path: models::path().to_string_lossy().into_owned() }
-}
-
-fn open() -> Result<Arc<Model>, impl std::error::Error> {
-    Model::open(source(), OpenOptions { template: None, max_anonymous_bytes: None })
-}
-
 /// Where sessions are saved, one over the other.
 fn saved() -> String {
     models::scratch("calls").to_string_lossy().into_owned()
 }
 
-fn options(bytes: &mut Bytes<'_>) -> GenerationOptions {
-    let flags = bytes.byte();
-    let mut options = GenerationOptions { max_tokens: Some(u32::from(flags % 6)), ..GenerationOptions::default() };
-    if flags & 16 != 0 {
-        options.temperature = Some(bytes.float());
-        options.logit_bias = vec![LogitBias { token: bytes.number() % 512, bias: bytes.float() }];
-    }
-    if flags & 32 != 0 {
-        options.stop = vec![bytes.text()];
-    }
-    options.keep_partial = flags & 64 != 0;
-    options
-}
-
-fn input(bytes: &mut Bytes<'_>) -> Input {
-    match bytes.byte() % 5 {
-        0 | 1 => Input::Text { text: bytes.text() },
-        2 => Input::ToolResults {
-            results: vec![ToolResult { name: bytes.text(), call_id: None, content: bytes.text() }],
-        },
-        3 => Input::Regenerate,
-        _ => Input::Edit { index: u32::from(bytes.byte()), text: bytes.text() },
-    }
-}
-
-fn tool(bytes: &mut Bytes<'_>) -> Tool {
-    let parameters_json = if bytes.byte().is_multiple_of(2) { "{}".into() } else { bytes.text() };
-    Tool { name: "clock".into(), description: "tells".into(), parameters_json }
-}
-
-fn message(bytes: &mut Bytes<'_>) -> Message {
-    let role = [Role::System, Role::User, Role::Assistant, Role::Tool][usize::from(bytes.byte() % 4)];
-    let content = bytes.text();
-    Message { role, content, thinking: None, tool_calls: Vec::new(), name: None, tool_call_id: None }
-}
-
 /// Whatever a call returns is right; what counts is that it does.
 fn call(app: &App, bytes: &mut Bytes<'_>) {
-    let which = bytes.byte() % 30;
-    if let 24 | 25 = which {
-        // These need no object.
-        if which == 24 { drop(saved_transcript(saved())) } else { drop(probe(source())) }
-    } else if let 0..=5 | 26 = which {
-        let Some(model) = one(&app.models, bytes) else { return };
-        match which {
-            0 => keep(&app.models, open()),
-            1 => drop(model.info()),
-            2 => drop(model.close()),
-            3 | 4 => keep(&app.sessions, model.session(session_options(bytes))),
-            26 => keep(&app.sessions, model.restore(saved(), session_options(bytes))),
-            _ => drop(model.count_tokens(bytes.text())),
-        }
-    } else if let 6..=19 | 27.. = which {
-        let Some(session) = one(&app.sessions, bytes) else { return };
-        match which {
-            6 | 7 => {
-                let input = input(bytes);
-                keep(&app.streams, session.stream(input, options(bytes)));
-            }
-            8 => drop(session.stop()),
-            9 => drop(session.is_responding()),
-            10 => drop(session.partial()),
-            11 => drop(session.transcript()),
-            12 => drop(session.set_transcript(vec![message(bytes), message(bytes)])),
-            13 => drop(session.set_instructions(Some(bytes.text()))),
-            14 => drop(session.set_tools(vec![tool(bytes)])),
-            15 => drop(session.undo()),
-            16 => keep(&app.sessions, session.fork()),
-            17 => drop(session.count_tokens(input(bytes))),
-            18 => drop((session.memory(), session.tokens_used(), session.context_limit())),
-            27 => drop(session.save(saved())),
-            28 => drop(session.trim([Trim::Buffers, Trim::Cache, Trim::Pages][usize::from(bytes.byte() % 3)])),
-            29 => drop(session.prewarm()),
-            _ => drop(session.close()),
-        }
-    } else {
-        let Some(stream) = one(&app.streams, bytes) else { return };
-        match which {
-            20 => drop(stream.stop()),
-            // Looked at and left, as by a call that is cancelled.
-            21 => drop(pin!(stream.next_batch()).poll(&mut Context::from_waker(Waker::noop()))),
-            22 => {
-                let mut lost = app.streams.lock().unwrap_or_else(PoisonError::into_inner);
-                lost.pop();
-            }
-            _ => read(&stream),
+    match bytes.byte() % 20 {
+        0 => call_alone(bytes),
+        1..=5 => call_model(app, bytes),
+        6..=15 => call_session(app, bytes),
+        _ => call_stream(app, bytes),
+    }
+}
+
+/// These need no object.
+fn call_alone(bytes: &mut Bytes<'_>) {
+    match bytes.byte() % 10 {
+        0 => drop(saved_transcript(saved())),
+        1 => drop(probe(records::source(bytes))),
+        2 => drop(probe_header(bytes.part().to_vec(), bytes.number().into())),
+        3 => drop(set_conditions(records::conditions(bytes))),
+        4 => drop(pace()),
+        5 => drop(device()),
+        6 => drop(guard_mapped_files()),
+        7 => drop(set_log_level(bytes.pick(&[LogLevel::Off, LogLevel::Error, LogLevel::Debug]))),
+        8 => drop(set_log_sink(bytes.byte().is_multiple_of(2).then(|| Arc::new(Sink) as _))),
+        _ => drop(version()),
+    }
+}
+
+fn call_model(app: &App, bytes: &mut Bytes<'_>) {
+    let which = bytes.byte() % 16;
+    let Some(model) = one(&app.models, bytes) else { return };
+    match which {
+        0 => keep(&app.models, Model::open(records::source(bytes), records::open_options(bytes))),
+        1 => drop(model.info()),
+        2 => drop(model.close()),
+        6 => keep(&app.sessions, model.restore(saved(), records::session_options(bytes))),
+        7 => drop(model.can_restore(saved())),
+        8 => drop(model.kv_bytes_per_token(records::kv_format(bytes))),
+        9 => drop(model.count_tokens(bytes.text())),
+        10 => drop(model.resident_bytes()),
+        11 => drop(model.allocated_bytes()),
+        12 => drop(model.release_pages()),
+        13 => drop(model.unload()),
+        _ => keep(&app.sessions, model.session(records::session_options(bytes))),
+    }
+}
+
+fn call_session(app: &App, bytes: &mut Bytes<'_>) {
+    let which = bytes.byte() % 24;
+    let Some(session) = one(&app.sessions, bytes) else { return };
+    match which {
+        4 => drop(session.prewarm()),
+        5 => drop(session.stop()),
+        6 => drop(session.is_responding()),
+        7 => drop(session.is_stopping()),
+        8 => drop(session.partial()),
+        9 => drop(session.transcript()),
+        10 => drop(session.set_transcript(vec![records::message(bytes), records::message(bytes)])),
+        11 => drop(session.set_instructions(Some(bytes.text()))),
+        12 => drop(session.set_tools(vec![records::tool(bytes)])),
+        13 => drop(session.undo()),
+        14 => keep(&app.sessions, session.fork()),
+        15 => drop(session.save(saved())),
+        16 => drop(session.save_as(saved(), records::kv_format(bytes))),
+        17 => drop(session.is_approximate()),
+        18 => drop(session.messages_left_out()),
+        19 => drop((session.tokens_used(), session.context_limit())),
+        20 => drop(session.count_tokens(records::input(bytes))),
+        21 => drop(session.trim(records::trim(bytes))),
+        22 => drop(session.memory()),
+        23 => drop(session.close()),
+        _ => {
+            let input = records::input(bytes);
+            keep(&app.streams, session.stream(input, records::generation_options(bytes)));
         }
     }
 }
 
-fn session_options(bytes: &mut Bytes<'_>) -> SessionOptions {
-    let flags = bytes.byte();
-    SessionOptions {
-        instructions: (flags & 1 != 0).then(|| bytes.text()),
-        tools: if flags & 2 != 0 { vec![tool(bytes)] } else { Vec::new() },
-        template: (flags & 4 != 0).then(|| ["chatml", "qwen", "nosuch"][usize::from(flags >> 6) % 3].into()),
-        context_tokens: Some(if flags & 8 != 0 { u32::from(bytes.byte()) } else { 128 }),
-        // Seldom two: where they must wait for a core, a pass takes a hundred times as long.
-        threads: Some(if flags >> 4 == 15 { 2 } else { 1 }),
-        ..SessionOptions::default()
+fn call_stream(app: &App, bytes: &mut Bytes<'_>) {
+    let which = bytes.byte() % 6;
+    let Some(stream) = one(&app.streams, bytes) else { return };
+    match which {
+        0 => drop(stream.stop()),
+        // Looked at and left, as by a call that is cancelled.
+        1 => drop(pin!(stream.next_batch()).poll(&mut Context::from_waker(Waker::noop()))),
+        2 => {
+            let mut lost = app.streams.lock().unwrap_or_else(PoisonError::into_inner);
+            lost.pop();
+        }
+        _ => read(&stream),
+    }
+}
+
+/// An app's own log.
+struct Sink;
+
+impl LogSink for Sink {
+    fn line(&self, _level: LogLevel, text: String) {
+        assert!(!text.is_empty());
     }
 }
 
@@ -218,5 +226,36 @@ fn read(stream: &ReplyStream) {
             Ok(events) if !events.is_empty() => {}
             _ => return,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    /// Names of what is exported: functions behind the attribute, or inside a block behind it.
+    fn exported() -> Vec<String> {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../bindings/ffi/src");
+        let mut names = Vec::new();
+        for entry in fs::read_dir(folder).expect("in the repository").flatten() {
+            let text = fs::read_to_string(entry.path()).expect("a source");
+            for behind in text.split("#[uniffi::export").skip(1) {
+                let item = behind.split("\n}\n").next().unwrap_or_default();
+                let functions = item.lines().filter_map(|line| {
+                    let line = line.trim_start().strip_prefix("pub ")?;
+                    line.strip_prefix("async ").unwrap_or(line).strip_prefix("fn ")?.split('(').next()
+                });
+                names.extend(functions.map(str::to_owned));
+            }
+        }
+        names
+    }
+
+    #[test]
+    fn every_exported_function_is_among_the_calls() {
+        let (calls, names) = (include_str!("calls.rs"), exported());
+        assert!(names.len() > 40, "{names:?}");
+        let missing: Vec<_> = names.iter().filter(|name| !calls.contains(&format!("{name}("))).collect();
+        assert!(missing.is_empty(), "{missing:?}");
     }
 }

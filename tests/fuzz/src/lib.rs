@@ -8,6 +8,7 @@ mod guided;
 mod models;
 mod open;
 mod options;
+mod records;
 mod restore;
 mod template;
 mod tokenizer;
