@@ -1,7 +1,7 @@
 //! The part `sanitizers`: unsafe code under Miri, AddressSanitizer and ThreadSanitizer, with a nightly compiler.
 //!
-//! What is left out, and why: Miri interprets, so it gets what holds pointers and threads, but maps no file and has no vector
-//! instructions. Tests of limits and signals (`limits`, `lost_file`, `kill`, `small_memory`, `machine`) end or measure whole
+//! What is left out, and why: Miri interprets, so it gets what holds pointers and threads, with sizes and samples that tests choose
+//! under `cfg(miri)`; it maps no file and has no vector instructions. Tests of limits and signals (`limits`, `lost_file`, `kill`, `small_memory`, `machine`) end or measure whole
 //! processes, of which the sanitizers' own memory and handlers are a part.
 
 use crate::error::Result;
@@ -10,19 +10,6 @@ use crate::process::Program;
 
 /// Parts of the engine that Miri runs: those that hold pointers or threads, map nothing and ask for no impossible memory.
 const MIRI_ENGINE: [&str; 3] = ["backend::cpu::pool", "backend::cpu::ticket", "backend::cpu::ledger"];
-
-/// Tests that Miri leaves out: it has no set of kernels but the scalar one to compare, times nothing, takes minutes for whole pages
-/// of attention, and numbers by the hundred thousand, or a file parsed anew for each of its bytes, show nothing that a few do not.
-const NOT_MIRI: [&str; 8] = [
-    "choice::",
-    "attention::tests",
-    "every_item_of_every_stage_is_done_once",
-    "every_set_gives_the_bits_of_scalar",
-    "agree_with_std",
-    "errors_stay_within",
-    "every_half_precision",
-    "a_prefix_that_holds_the_header_is_enough",
-];
 
 /// What several threads run through: single passes, and sessions beside each other.
 const THREADS: [&str; 5] = ["backend::", "session::", "forward::", "sessions::", "events::"];
@@ -40,14 +27,9 @@ fn nightly(context: &Context) -> Program {
 
 fn miri(context: &Context) -> Result<()> {
     nightly(context)
-        .args(["miri", "test", "--locked", "--tests", "-p", "sprat-gguf", "-p", "sprat-kernels", "--"])
-        .args(NOT_MIRI.iter().flat_map(|name| ["--skip", name]))
+        .args(["miri", "test", "--locked", "--tests", "-p", "sprat-gguf", "-p", "sprat-kernels"])
         .run(context)?;
-    nightly(context)
-        .args(["miri", "test", "--locked", "-p", "sprat", "--lib", "--"])
-        .args(MIRI_ENGINE)
-        .args(NOT_MIRI.iter().flat_map(|name| ["--skip", name]))
-        .run(context)
+    nightly(context).args(["miri", "test", "--locked", "-p", "sprat", "--lib", "--"]).args(MIRI_ENGINE).run(context)
 }
 
 /// Tests built with a sanitizer. Naming the target keeps build scripts and macros out of it.
