@@ -2,6 +2,7 @@
 //! at a time and the rows of a state apart from each other, so the bits do not depend on how tokens or rows are cut.
 
 use crate::float::norm::fold;
+use crate::float::vector::Vector;
 use crate::isa::Isa;
 
 impl Isa {
@@ -104,53 +105,126 @@ fn fixed<const TAPS: usize>(rows: [&[f32]; TAPS], weight: &[f32], out: &mut [f32
     }
 }
 
+/// Rows whose sums are folded at once.
+const TOGETHER: usize = 16;
+
+/// Rows whose sums are in registers at once.
+const SIDE_BY_SIDE: usize = 4;
+
 /// `s *= decay; s += (v - s·k) * beta * k; out = s·q` for each row.
 #[inline(always)]
-pub(crate) fn delta_rule(state: &mut [f32], token: &DeltaToken<'_>, out: &mut [f32]) {
+pub(crate) fn delta_rule<V: Vector>(state: &mut [f32], token: &DeltaToken<'_>, out: &mut [f32]) {
     let DeltaToken { q, k, v, decay, beta } = *token;
-    for ((row, v), out) in state.chunks_exact_mut(k.len().max(1)).zip(v).zip(out) {
-        let kept = update_and_dot(row, k, |s, _| s * decay);
+    let whole = whole_rows(out.len(), k.len());
+    let (rows, rest) = state.split_at_mut(whole * k.len());
+    let ((v, v_rest), (out, out_rest)) = (v.split_at(whole), out.split_at_mut(whole));
+    let (v, _) = v.as_chunks::<TOGETHER>();
+    let (out, _) = out.as_chunks_mut::<TOGETHER>();
+    for ((rows, v), out) in rows.chunks_exact_mut((TOGETHER * k.len()).max(1)).zip(v).zip(out) {
+        let stays = V::splat(decay);
+        // What stays is multiplied twice: that is less than to write it and to read it again.
+        let kept = walk::<V, false>(rows, k, k, |_, s, _| s.mul(stays));
+        let mut change = [V::zero(); TOGETHER];
+        for row in 0..TOGETHER {
+            change[row] = V::splat((v[row] - kept[row]) * beta);
+        }
+        *out = walk::<V, true>(rows, k, q, |row, s, k| k.fma(change[row], s.mul(stays)));
+    }
+    for ((row, v), out) in rest.chunks_exact_mut(k.len().max(1)).zip(v_rest).zip(out_rest) {
+        let kept = walk_row(row, k, k, |s, _| s * decay);
         let change = (v - kept) * beta;
-        // `k` is written and `q` read in one walk: the row is loaded twice, not three times.
-        *out = update_and_dot2(row, k, q, |s, k| k.mul_add(change, s));
+        *out = walk_row(row, k, q, |s, k| k.mul_add(change, s));
     }
 }
 
 /// `s = s * decay + x * step * b; out = s·c + x * skip` for each row.
 #[inline(always)]
-pub(crate) fn state_space(state: &mut [f32], token: &SpaceToken<'_>, out: &mut [f32]) {
+pub(crate) fn state_space<V: Vector>(state: &mut [f32], token: &SpaceToken<'_>, out: &mut [f32]) {
     let SpaceToken { x, b, c, step, decay, skip } = *token;
-    for ((row, x), out) in state.chunks_exact_mut(b.len().max(1)).zip(x).zip(out) {
-        let input = x * step;
-        let read = update_and_dot2(row, b, c, |s, b| b.mul_add(input, s * decay));
-        *out = x.mul_add(skip, read);
-    }
-}
-
-/// `row = f(row, y)`, then the canonical dot of `row` and `y`.
-#[inline(always)]
-fn update_and_dot(row: &mut [f32], y: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 {
-    update_and_dot2(row, y, y, f)
-}
-
-/// `row = f(row, y)`, then the canonical dot of `row` and `z`.
-#[inline(always)]
-fn update_and_dot2(row: &mut [f32], y: &[f32], z: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 {
-    let mut sums = [0.0f32; 16];
-    let (chunks, tail) = row.as_chunks_mut::<16>();
-    let ((ys, y_tail), (zs, z_tail)) = (y.as_chunks::<16>(), z.as_chunks::<16>());
-    for ((chunk, y), z) in chunks.iter_mut().zip(ys).zip(zs) {
-        // Values of their own: for all the compiler knows, what is stored in a row could be what is read of `y` and `z` next.
-        let (mut s, y, z) = (*chunk, *y, *z);
-        for i in 0..16 {
-            s[i] = f(s[i], y[i]);
-            sums[i] = s[i].mul_add(z[i], sums[i]);
+    let whole = whole_rows(out.len(), b.len());
+    let (rows, rest) = state.split_at_mut(whole * b.len());
+    for (rows, first) in rows.chunks_exact_mut((TOGETHER * b.len()).max(1)).zip((0..whole).step_by(TOGETHER)) {
+        let stays = V::splat(decay);
+        let mut input = [V::zero(); TOGETHER];
+        for (input, x) in input.iter_mut().zip(&x[first..]) {
+            *input = V::splat(x * step);
         }
-        *chunk = s;
+        let read = walk::<V, true>(rows, b, c, |row, s, b| b.fma(input[row], s.mul(stays)));
+        out[first..first + TOGETHER].copy_from_slice(&read);
     }
-    for (((s, y), z), sum) in tail.iter_mut().zip(y_tail).zip(z_tail).zip(&mut sums) {
+    for (row, at) in rest.chunks_exact_mut(b.len().max(1)).zip(whole..) {
+        let input = x[at] * step;
+        out[at] = walk_row(row, b, c, |s, b| b.mul_add(input, s * decay));
+    }
+    for (out, x) in out.iter_mut().zip(x) {
+        *out = x.mul_add(skip, *out);
+    }
+}
+
+/// How many of `n` rows of `size` values go through [`walk`].
+fn whole_rows(n: usize, size: usize) -> usize {
+    if size.is_multiple_of(16) { n - n % TOGETHER } else { 0 }
+}
+
+/// For each of 16 rows: `s = f(row, s, y)`, written where `WRITES`, then the canonical dot of the new row and `z`.
+/// `rows` is `[16, size]`, `y` and `z` `[size]`, a multiple of 16.
+#[inline(always)]
+fn walk<V: Vector, const WRITES: bool>(
+    rows: &mut [f32],
+    y: &[f32],
+    z: &[f32],
+    f: impl Fn(usize, V, V) -> V,
+) -> [f32; TOGETHER] {
+    let size = y.len();
+    assert!(rows.len() == TOGETHER * size && z.len() == size && size.is_multiple_of(16), "walk: [16, size] and [size]");
+    let mut dots = [V::zero(); TOGETHER];
+    let mut first = 0;
+    while first < TOGETHER {
+        let mut sums = [[V::zero(); 4]; SIDE_BY_SIDE];
+        let mut chunk = 0;
+        while chunk < size {
+            let mut part = 0;
+            while part < 16 / V::WIDTH {
+                let at = chunk + part * V::WIDTH;
+                // SAFETY: `at + WIDTH <= size`.
+                let (y, z) = unsafe { (V::load(y.as_ptr().add(at)), V::load(z.as_ptr().add(at))) };
+                for (row, sums) in sums.iter_mut().enumerate() {
+                    // SAFETY: `first + row` is one of the 16 rows, and `at + WIDTH <= size`.
+                    let s = unsafe {
+                        let place = rows.as_mut_ptr().add((first + row) * size + at);
+                        let s = f(first + row, V::load(place), y);
+                        if WRITES {
+                            s.store(place);
+                        }
+                        s
+                    };
+                    sums[part] = s.fma(z, sums[part]);
+                }
+                part += 1;
+            }
+            chunk += 16;
+        }
+        for row in 0..SIDE_BY_SIDE {
+            let [a, b, c, d] = sums[row];
+            // As `fold` goes: `i + (i + 8)`, then `i + (i + 4)`.
+            dots[first + row] = match 16 / V::WIDTH {
+                1 => a,
+                2 => a.add(b),
+                _ => a.add(c).add(b.add(d)),
+            };
+        }
+        first += SIDE_BY_SIDE;
+    }
+    V::fold(dots)
+}
+
+/// [`walk`] for one row of any size.
+#[inline(always)]
+fn walk_row(row: &mut [f32], y: &[f32], z: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 {
+    let mut sums = [0.0f32; 16];
+    for (i, ((s, y), z)) in row.iter_mut().zip(y).zip(z).enumerate() {
         *s = f(*s, *y);
-        *sum = s.mul_add(*z, *sum);
+        sums[i % 16] = s.mul_add(*z, sums[i % 16]);
     }
     fold(sums)
 }

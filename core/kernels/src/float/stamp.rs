@@ -79,11 +79,11 @@ macro_rules! float_ops {
         }
         $(#[$features])*
         fn delta_rule(state: &mut [f32], token: &DeltaToken<'_>, out: &mut [f32]) {
-            float::delta_rule(state, token, out)
+            float::delta_rule::<$vector>(state, token, out)
         }
         $(#[$features])*
         fn state_space(state: &mut [f32], token: &SpaceToken<'_>, out: &mut [f32]) {
-            float::state_space(state, token, out)
+            float::state_space::<$vector>(state, token, out)
         }
         FloatOps {
             rms_norm, layer_norm, length, cutoff, subtract_and_clip, rope, activate, gated, gated_clamped, add, multiply, scale,

@@ -38,6 +38,8 @@ pub(crate) trait Vector: Copy {
     unsafe fn narrow(self, to: *mut u16);
     /// `self + other`.
     fn add(self, other: Self) -> Self;
+    /// `self * other`.
+    fn mul(self, other: Self) -> Self;
     /// `self * b + c`, rounded once.
     fn fma(self, b: Self, c: Self) -> Self;
     /// Each register folded to one sum: `i + (i + WIDTH / 2)`, and so on down to 1.

@@ -63,6 +63,12 @@ impl Vector for Ymm {
     }
 
     #[inline(always)]
+    fn mul(self, other: Self) -> Self {
+        // SAFETY: called from AVX2 kernels only.
+        Self(unsafe { _mm256_mul_ps(self.0, other.0) })
+    }
+
+    #[inline(always)]
     fn fma(self, b: Self, c: Self) -> Self {
         // SAFETY: called from AVX2 kernels only.
         Self(unsafe { _mm256_fmadd_ps(self.0, b.0, c.0) })

@@ -63,6 +63,12 @@ impl Vector for Zmm {
     }
 
     #[inline(always)]
+    fn mul(self, other: Self) -> Self {
+        // SAFETY: called from AVX-512 kernels only.
+        Self(unsafe { _mm512_mul_ps(self.0, other.0) })
+    }
+
+    #[inline(always)]
     fn fma(self, b: Self, c: Self) -> Self {
         // SAFETY: called from AVX-512 kernels only.
         Self(unsafe { _mm512_fmadd_ps(self.0, b.0, c.0) })

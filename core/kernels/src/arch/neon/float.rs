@@ -62,6 +62,12 @@ impl Vector for Quad {
     }
 
     #[inline(always)]
+    fn mul(self, other: Self) -> Self {
+        // SAFETY: called from NEON kernels only.
+        Self(unsafe { vmulq_f32(self.0, other.0) })
+    }
+
+    #[inline(always)]
     fn fma(self, b: Self, c: Self) -> Self {
         // SAFETY: called from NEON kernels only.
         Self(unsafe { vfmaq_f32(c.0, self.0, b.0) })

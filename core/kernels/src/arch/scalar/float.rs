@@ -53,6 +53,13 @@ impl Vector for Lanes {
         self
     }
 
+    fn mul(mut self, other: Self) -> Self {
+        for (x, y) in self.0.iter_mut().zip(other.0) {
+            *x *= y;
+        }
+        self
+    }
+
     fn fma(mut self, b: Self, c: Self) -> Self {
         for ((a, b), c) in self.0.iter_mut().zip(b.0).zip(c.0) {
             *a = a.mul_add(b, c);
