@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-use memmap2::{MmapMut, MmapRaw};
+use memmap2::{MmapOptions, MmapRaw};
 
 use crate::error::Error;
 
@@ -62,8 +62,18 @@ impl<T: Number> Shared<T> {
 
     /// `len` zeros on pages of the system of their own; none where it has no memory.
     pub fn mapped(len: usize) -> Option<Self> {
+        Self::map(&MmapOptions::new(), len)
+    }
+
+    /// [`Self::mapped`], with its pages there from the start on Linux and Android: for what is read before it is written. Each page
+    /// would first be the one of zeros, and changing that halts all cores.
+    pub fn mapped_whole(len: usize) -> Option<Self> {
+        Self::map(MmapOptions::new().populate(), len)
+    }
+
+    fn map(options: &MmapOptions, len: usize) -> Option<Self> {
         let bytes = len.max(1).checked_mul(size_of::<T>())?;
-        let map = MmapRaw::from(MmapMut::map_anon(bytes).ok()?);
+        let map = MmapRaw::from(options.clone().len(bytes).map_anon().ok()?);
         // SAFETY: the mapping is the buffer's own.
         unsafe { Self::part_of(&Arc::new(map), 0, len) }
     }

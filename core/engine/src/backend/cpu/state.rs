@@ -63,7 +63,7 @@ impl States {
         let new = || {
             let (what, bytes) = ("state of the layers", 4 * len);
             let charge = Some(ledger.charge(what, bytes)?);
-            let data = Shared::mapped(len).ok_or(Error::OutOfMemory { what, bytes })?;
+            let data = Shared::mapped_whole(len).ok_or(Error::OutOfMemory { what, bytes })?;
             Ok::<_, Error>(Some(Arc::new(Blob { data, charge })))
         };
         if len == 0 {
