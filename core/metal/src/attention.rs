@@ -1,5 +1,6 @@
 //! Attention of one token or a few over the pages (`attention.metal`).
 
+use crate::attention_mat;
 use crate::dispatch::{Binding, Buffer, Dispatch, Kernel};
 use crate::heads::{PAGE, Work};
 use crate::matmat;
@@ -38,6 +39,9 @@ pub(crate) fn stores(model: &Model, pass: &Pass) -> bool {
 
 /// Attention of the last `tokens` tokens of the pass, and the joining of its slices where there are several.
 pub(crate) fn dispatches(model: &Model, layer: usize, pass: &Pass, tokens: u32) -> Vec<Dispatch> {
+    if tokens >= matmat::FEWEST_TOKENS {
+        return vec![attention_mat::dispatch(model, layer, pass, tokens)];
+    }
     let Model { n_heads, n_kv_heads, head_dim, value_dim, .. } = *model;
     let group = n_heads / n_kv_heads;
     let heads = group.min(ROWS);
@@ -48,7 +52,7 @@ pub(crate) fn dispatches(model: &Model, layer: usize, pass: &Pass, tokens: u32) 
     let first_slice = first_seen(first, window) / (PAGE * PAGES_PER_SLICE);
     let work = Work {
         together: [heads, together],
-        slices: if tokens < matmat::FEWEST_TOKENS { [first_slice, slices, PAGES_PER_SLICE] } else { plain.slices },
+        slices: [first_slice, slices, PAGES_PER_SLICE],
         stores: stores(model, pass),
         ..plain
     };

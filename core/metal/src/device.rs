@@ -247,7 +247,15 @@ mod tests {
         let Ok(gpu) = Gpu::new() else { return };
         let of_weights = ["embed", "matvec", "matvec4", "matmat", "gate_up", "gate_up4", "gate_up_mat"];
         let of_pairs = ["matvec", "matvec4", "matmat"];
-        let of_caches = ["cache", "attention_64", "attention_128", "attention_256"];
+        let of_caches = [
+            "cache",
+            "attention_64",
+            "attention_128",
+            "attention_256",
+            "attention_mat_64",
+            "attention_mat_128",
+            "attention_mat_256",
+        ];
         let of =
             |stems: &'static [&'static str], format, last| stems.iter().map(move |stem| Kernel { stem, format, last });
         let weights = crate::Format::ALL.into_iter().flat_map(|format| of(&of_weights, Some(format), None));

@@ -5,6 +5,7 @@
 //! very list on an emulator that runs the shaders as C++.
 
 mod attention;
+mod attention_mat;
 mod cache;
 #[cfg(target_vendor = "apple")]
 pub mod device;
@@ -32,7 +33,7 @@ pub use top_k::{CHUNK as TOP_K_CHUNK, MAX_K};
 pub use views::{View, views};
 
 /// The shaders in the order in which they are compiled, one text behind the other: (file, text).
-pub const SHADERS: [(&str, &str); 9] = [
+pub const SHADERS: [(&str, &str); 10] = [
     ("formats.metal", include_str!("../shaders/formats.metal")),
     ("matvec.metal", include_str!("../shaders/matvec.metal")),
     ("matmat.metal", include_str!("../shaders/matmat.metal")),
@@ -40,6 +41,7 @@ pub const SHADERS: [(&str, &str); 9] = [
     ("heads.metal", include_str!("../shaders/heads.metal")),
     ("cache.metal", include_str!("../shaders/cache.metal")),
     ("attention.metal", include_str!("../shaders/attention.metal")),
+    ("attention_mat.metal", include_str!("../shaders/attention_mat.metal")),
     ("embed.metal", include_str!("../shaders/embed.metal")),
     ("top_k.metal", include_str!("../shaders/top_k.metal")),
 ];

@@ -3,12 +3,25 @@
 use sprat_metal::{Format, SHADERS};
 
 use crate::emulator::{Emulator, Order};
+use crate::heads;
 use crate::products::{Case, case, play};
 use crate::weights::{Random, worst};
 
-/// The matrix products for Q4_0 alone (they build faster), with one piece of text replaced.
+/// The matrix products for Q4_0, or attention of prompts for small heads and a cache of halves, with one piece of text
+/// replaced: these alone, as they build faster.
 fn shaders(file: &str, piece: &str, replacement: &str) -> Vec<(&'static str, String)> {
-    let shaders = SHADERS.iter().filter(|(name, _)| ["formats.metal", "matvec.metal", "matmat.metal"].contains(name));
+    let of_products = ["formats.metal", "matvec.metal", "matmat.metal"];
+    let of_heads =
+        ["formats.metal", "matvec.metal", "heads.metal", "cache.metal", "attention.metal", "attention_mat.metal"];
+    let products = of_products.contains(&file);
+    let files = if products { &of_products[..] } else { &of_heads[..] };
+    let shaders = SHADERS.iter().filter(|(name, _)| files.contains(name));
+    // Lines that make kernels.
+    let wanted = |line: &str| {
+        let stamps = ["EACH_", "ATTENTION", "CACHE("].iter().any(|start| line.starts_with(start));
+        let mine = ["EACH_FORMAT", "ATTENTION_MAT(attention_mat_64_f16", "CACHE(cache_f16"];
+        !stamps || mine[usize::from(!products)..].iter().any(|start| line.starts_with(start))
+    };
     let mut found = 0;
     let shaders = shaders.map(|(name, text)| {
         let text = if *name == file {
@@ -17,8 +30,7 @@ fn shaders(file: &str, piece: &str, replacement: &str) -> Vec<(&'static str, Str
         } else {
             (*text).to_owned()
         };
-        let text: String =
-            text.lines().filter(|line| !line.starts_with("EACH_PAIR")).flat_map(|line| [line, "\n"]).collect();
+        let text: String = text.lines().filter(|line| wanted(line)).flat_map(|line| [line, "\n"]).collect();
         let text = text.replace("EACH_FORMAT(M", "Q4_0_ALONE(M");
         (*name, text.replace("// Stamps a line for", "#define Q4_0_ALONE(line) line(q4_0, Q4_0)\n// Stamps a line for"))
     });
@@ -38,6 +50,14 @@ fn many(norm: bool) -> Case {
     case(&[80], 33, norm, false, false)
 }
 
+/// How far off attention of a prompt is: more keys than a step, more rows than a tile.
+fn attention_error(piece: &str, replacement: &str, order: Order) -> Result<f32, String> {
+    let shaders = shaders("attention_mat.metal", piece, replacement);
+    let case = heads::case([4, 2], [64, 64, 64], 40, 37, 37);
+    let [found, expected] = heads::play(&case, 0, &mut Emulator::of(&shaders, order), &mut Random(1))?;
+    Ok(worst(&found, &expected))
+}
+
 #[test]
 fn whole_shaders_pass_and_so_what_follows_is_noticed() {
     let whole = shaders("matmat.metal", "+= 128", "+= 128");
@@ -45,6 +65,8 @@ fn whole_shaders_pass_and_so_what_follows_is_noticed() {
         let error = error(&whole, &case, Order::Forward).expect("no finding");
         assert!(error <= 1e-5, "{error:e}");
     }
+    let error = attention_error("+= 32", "+= 32", Order::Forward).expect("no finding");
+    assert!(error <= 1e-5, "{error:e}");
 }
 
 #[test]
@@ -81,4 +103,21 @@ fn a_wrong_lane_is_noticed() {
     let wrong = shaders("matmat.metal", "simd_shuffle_xor(squares, 2)", "simd_shuffle_xor(squares, 4)");
     let error = error(&wrong, &many(true), Order::Forward).expect("only the numbers tell");
     assert!(error > 1e-3, "squares of another token: {error:e}");
+}
+
+#[test]
+fn mistakes_in_attention_of_prompts_are_noticed() {
+    let barrier = "threadgroup_barrier(mem_flags::mem_threadgroup); // nobody reads keys";
+    let never = "if (key < there) {\n                Rows::load(v";
+    for (piece, replacement, what) in [
+        (barrier, "// nobody reads keys", "values over keys that others still read"),
+        (never, &*never.replace("there", "STEP"), "values that were never written"),
+        ("ushort(4 * r)", "ushort(2 * r)", "the sum of another row"),
+    ] {
+        let error = attention_error(piece, replacement, Order::Forward).expect("only the numbers tell");
+        assert!(error > 1e-3, "{what}: {error:e}");
+    }
+    let some = format!("if (simd < 3) {barrier}");
+    let finding = attention_error(barrier, &some, Order::Forward).expect_err("simdgroups part");
+    assert!(finding.contains("finding: thread") && finding.contains("threadgroup_barrier"), "{finding}");
 }
