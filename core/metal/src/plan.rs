@@ -181,6 +181,8 @@ impl Model {
 }
 
 #[cfg(test)]
+mod estimates;
+#[cfg(test)]
 mod shapes;
 #[cfg(test)]
 mod tests;
