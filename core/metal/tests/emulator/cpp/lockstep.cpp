@@ -1,8 +1,7 @@
-// Fibers over ucontext, announced to AddressSanitizer, and the scheduler that lets them meet.
+// Fibers, announced to AddressSanitizer, and the scheduler that lets them meet.
 #include "lockstep.h"
 
 #include <sys/mman.h>
-#include <ucontext.h>
 
 #include <cstdarg>
 #include <cstdio>
@@ -12,6 +11,31 @@
 
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
+
+// Puts the registers that a callee keeps on the stack, leaves in `*from` where they lie, and goes on with those that lie at `to`.
+// swapcontext would ask the system twice each time, for signals that nobody blocks: half of the emulator's time.
+extern "C" void lockstep_switch(void **from, void *to);
+#if defined(__x86_64__)
+constexpr unsigned KEPT = 7, RETURN = 6; // words that a new fiber's stack begins with; the one that it goes to
+asm(".text\n.globl lockstep_switch\nlockstep_switch:\n"
+    "pushq %rbp\npushq %rbx\npushq %r12\npushq %r13\npushq %r14\npushq %r15\n"
+    "movq %rsp, (%rdi)\nmovq %rsi, %rsp\n"
+    "popq %r15\npopq %r14\npopq %r13\npopq %r12\npopq %rbx\npopq %rbp\nret\n");
+#elif defined(__aarch64__)
+constexpr unsigned KEPT = 20, RETURN = 11;
+asm(".text\n.globl lockstep_switch\nlockstep_switch:\n"
+    "sub sp, sp, #160\n"
+    "stp x19, x20, [sp]\nstp x21, x22, [sp, #16]\nstp x23, x24, [sp, #32]\nstp x25, x26, [sp, #48]\n"
+    "stp x27, x28, [sp, #64]\nstp x29, x30, [sp, #80]\n"
+    "stp d8, d9, [sp, #96]\nstp d10, d11, [sp, #112]\nstp d12, d13, [sp, #128]\nstp d14, d15, [sp, #144]\n"
+    "mov x9, sp\nstr x9, [x0]\nmov sp, x1\n"
+    "ldp x19, x20, [sp]\nldp x21, x22, [sp, #16]\nldp x23, x24, [sp, #32]\nldp x25, x26, [sp, #48]\n"
+    "ldp x27, x28, [sp, #64]\nldp x29, x30, [sp, #80]\n"
+    "ldp d8, d9, [sp, #96]\nldp d10, d11, [sp, #112]\nldp d12, d13, [sp, #128]\nldp d14, d15, [sp, #144]\n"
+    "add sp, sp, #160\nret\n");
+#else
+#error "fibers are written for x86_64 and arm64"
+#endif
 
 namespace lockstep {
 namespace {
@@ -23,7 +47,7 @@ enum class State { RUNS, WAITS, ENDED };
 
 struct Fiber {
     Thread thread;
-    ucontext_t context;
+    void *registers;
     void *stack;
     void *fake_stack = nullptr;
     State state = State::ENDED;
@@ -36,7 +60,7 @@ struct Fiber {
 
 std::vector<Fiber *> fibers;
 Fiber *current;
-ucontext_t scheduler;
+void *scheduler_registers;
 void *scheduler_fake_stack;
 const void *scheduler_stack;
 size_t scheduler_stack_size;
@@ -47,7 +71,7 @@ void *the_argument;
 void yield_to_scheduler() {
     Fiber *me = current;
     __sanitizer_start_switch_fiber(&me->fake_stack, scheduler_stack, scheduler_stack_size);
-    swapcontext(&me->context, &scheduler);
+    lockstep_switch(&me->registers, scheduler_registers);
     __sanitizer_finish_switch_fiber(me->fake_stack, &scheduler_stack, &scheduler_stack_size);
 }
 
@@ -64,7 +88,7 @@ void entry() {
 void resume(Fiber *fiber) {
     current = fiber;
     __sanitizer_start_switch_fiber(&scheduler_fake_stack, fiber->stack, STACK);
-    swapcontext(&scheduler, &fiber->context);
+    lockstep_switch(&scheduler_registers, fiber->registers);
     __sanitizer_finish_switch_fiber(scheduler_fake_stack, nullptr, nullptr);
     current = nullptr;
 }
@@ -77,11 +101,11 @@ Fiber *new_fiber(unsigned index) {
     Fiber *fiber = new Fiber();
     fiber->thread = {index, index / LANES, index % LANES};
     fiber->stack = static_cast<char *>(memory) + GUARD;
-    getcontext(&fiber->context);
-    fiber->context.uc_stack.ss_sp = fiber->stack;
-    fiber->context.uc_stack.ss_size = STACK;
-    fiber->context.uc_link = nullptr;
-    makecontext(&fiber->context, entry, 0);
+    // On x86_64 a function begins with the stack a word below a multiple of 16: where its caller's return address lies.
+    uintptr_t *top = reinterpret_cast<uintptr_t *>(static_cast<char *>(fiber->stack) + STACK);
+    uintptr_t *registers = top - KEPT - KEPT % 2;
+    registers[RETURN] = reinterpret_cast<uintptr_t>(entry);
+    fiber->registers = registers;
     return fiber;
 }
 
@@ -113,10 +137,10 @@ bool release(const std::vector<unsigned> &places, bool group) {
     return true;
 }
 
-// A permutation of 0..n: its own each time it is asked for.
-std::vector<unsigned> permutation(unsigned n, Order order) {
+// Makes of `places` a permutation of 0..places.size(): another one each time where they are shuffled.
+void permute(std::vector<unsigned> &places, Order order) {
     static uint32_t state = 1;
-    std::vector<unsigned> places(n);
+    unsigned n = places.size();
     for (unsigned i = 0; i < n; i++) {
         places[i] = order == BACKWARD ? n - 1 - i : i;
     }
@@ -127,7 +151,6 @@ std::vector<unsigned> permutation(unsigned n, Order order) {
         places[i - 1] = places[j];
         places[j] = swapped;
     }
-    return places;
 }
 
 } // namespace
@@ -167,15 +190,17 @@ void run(unsigned threads, Order order, void (*body)(void *), void *argument) {
         fibers[i]->state = State::RUNS;
         fibers[i]->exchanges = 0;
     }
+    std::vector<unsigned> simds(threads / LANES), lanes(LANES), members(LANES);
     do {
         // One simdgroup after the other, each as far as it gets: nothing hides a barrier that is missing.
-        for (unsigned simd : permutation(threads / LANES, order)) {
-            std::vector<unsigned> members(LANES);
+        permute(simds, order);
+        for (unsigned simd : simds) {
             for (unsigned lane = 0; lane < LANES; lane++) {
                 members[lane] = simd * LANES + lane;
             }
             do {
-                for (unsigned lane : permutation(LANES, order)) {
+                permute(lanes, order);
+                for (unsigned lane : lanes) {
                     if (fibers[simd * LANES + lane]->state == State::RUNS) {
                         resume(fibers[simd * LANES + lane]);
                     }
