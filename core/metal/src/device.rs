@@ -244,10 +244,9 @@ mod tests {
 
     #[test]
     fn every_kernel_becomes_a_pipeline() {
-        let Ok(gpu) = Gpu::new() else { return };
-        let of_weights = ["embed", "matvec", "matvec4", "matmat", "gate_up", "gate_up4", "gate_up_mat"];
-        let of_pairs = ["matvec", "matvec4", "matmat"];
-        let of_caches = [
+        const OF_WEIGHTS: &[&str] = &["embed", "matvec", "matvec4", "matmat", "gate_up", "gate_up4", "gate_up_mat"];
+        const OF_PAIRS: &[&str] = &["matvec", "matvec4", "matmat"];
+        const OF_CACHES: &[&str] = &[
             "cache",
             "attention_64",
             "attention_128",
@@ -256,13 +255,15 @@ mod tests {
             "attention_mat_128",
             "attention_mat_256",
         ];
+        const PLAIN: &[&str] = &["attention_merge", "add_normed", "top_k"];
+        let Ok(gpu) = Gpu::new() else { return };
         let of =
             |stems: &'static [&'static str], format, last| stems.iter().map(move |stem| Kernel { stem, format, last });
-        let weights = crate::Format::ALL.into_iter().flat_map(|format| of(&of_weights, Some(format), None));
-        let pairs = crate::Format::PAIRS.into_iter().flat_map(|(a, b)| of(&of_pairs, Some(a), Some(b)));
+        let weights = crate::Format::ALL.into_iter().flat_map(|format| of(OF_WEIGHTS, Some(format), None));
+        let pairs = crate::Format::PAIRS.into_iter().flat_map(|(a, b)| of(OF_PAIRS, Some(a), Some(b)));
         let caches = [crate::Cache::F16, crate::Cache::Q8_0].map(crate::Cache::format);
-        let caches = caches.into_iter().flat_map(|format| of(&of_caches, Some(format), None));
-        let plain = of(&["attention_merge", "add_normed", "top_k"], None, None);
+        let caches = caches.into_iter().flat_map(|format| of(OF_CACHES, Some(format), None));
+        let plain = of(PLAIN, None, None);
         for kernel in weights.chain(pairs).chain(caches).chain(plain) {
             let dispatch = Dispatch {
                 kernel,
