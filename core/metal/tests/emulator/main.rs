@@ -25,6 +25,8 @@ mod recurrent;
 #[allow(dead_code, reason = "other tests use the rest")]
 #[path = "../../../../tests/src/reference.rs"]
 mod reference;
+#[path = "../../../../tests/src/scratch.rs"]
+mod scratch;
 #[allow(dead_code, reason = "other tests use the rest")]
 #[path = "../../../../tests/src/small.rs"]
 mod small;
