@@ -9,6 +9,11 @@
 //
 // 2 simdgroups for heads above 128: 64 matrices in registers and 16 KB of keys are enough.
 
+// What a lane keeps in arrays is in registers only if the loops over them are laid out.
+#ifndef UNROLLED
+#define UNROLLED _Pragma("clang loop unroll(full)")
+#endif
+
 // Threadgroup memory: queries, keys, values and at last products, 8x8 matrices [simdgroups][PARTS]; weights [simdgroups][simdgroups] matrices;
 // a diagonal [simdgroups].
 template <uint PARTS, uint GROUPS, typename Rows>
@@ -29,6 +34,7 @@ void attention_mat(device const float *qkv, HeadTensors tensors, device uchar *p
     }
     simdgroup_barrier(mem_flags::mem_threadgroup);
     simdgroup_float8x8 queries[PARTS], products[PARTS];
+    UNROLLED
     for (uint i = 0; i < PARTS; i++) {
         if (8 * i < args.head_dim) {
             simdgroup_load(queries[i], own + 64 * i, 8);
@@ -64,6 +70,7 @@ void attention_mat(device const float *qkv, HeadTensors tensors, device uchar *p
         threadgroup_barrier(mem_flags::mem_threadgroup);
         for (uint b = 0; b < GROUPS; b++) {
             simdgroup_float8x8 scores = make_filled_simdgroup_matrix<float, 8, 8>(0.0f);
+            UNROLLED
             for (uint i = 0; i < PARTS; i++) {
                 if (8 * i < args.head_dim) {
                     simdgroup_float8x8 part;
@@ -75,6 +82,7 @@ void attention_mat(device const float *qkv, HeadTensors tensors, device uchar *p
         }
         simdgroup_barrier(mem_flags::mem_threadgroup);
         float mine[2 * GROUPS], now = most;
+        UNROLLED
         for (uint i = 0; i < 2 * GROUPS; i++) {
             uint position = start + i / 2 * 8 + lane % 4 * 2 + i % 2;
             mine[i] = sees(last, position, args) ? score(weights[i / 2 * 64 + place + i % 2], args) : LOWEST;
@@ -83,6 +91,7 @@ void attention_mat(device const float *qkv, HeadTensors tensors, device uchar *p
         now = max(now, simd_shuffle_xor(now, 1));
         now = max(now, simd_shuffle_xor(now, 2));
         float keep = exp(most - now), added = 0.0f;
+        UNROLLED
         for (uint i = 0; i < 2 * GROUPS; i++) {
             float weight = mine[i] > LOWEST ? exp(mine[i] - now) : 0.0f;
             weights[i / 2 * 64 + place + i % 2] = weight;
@@ -96,6 +105,7 @@ void attention_mat(device const float *qkv, HeadTensors tensors, device uchar *p
             simdgroup_barrier(mem_flags::mem_threadgroup);
             simdgroup_float8x8 scale;
             simdgroup_load(scale, diagonal, 8);
+            UNROLLED
             for (uint i = 0; i < PARTS; i++) {
                 simdgroup_multiply(products[i], scale, products[i]);
             }
@@ -119,6 +129,7 @@ void attention_mat(device const float *qkv, HeadTensors tensors, device uchar *p
         for (uint b = 0; b < GROUPS; b++) {
             simdgroup_float8x8 weight;
             simdgroup_load(weight, weights + 64 * b, 8);
+            UNROLLED
             for (uint i = 0; i < PARTS; i++) {
                 if (8 * i < args.value_dim) {
                     simdgroup_float8x8 part;
@@ -130,6 +141,7 @@ void attention_mat(device const float *qkv, HeadTensors tensors, device uchar *p
         threadgroup_barrier(mem_flags::mem_threadgroup); // nobody reads values any more
     }
 
+    UNROLLED
     for (uint i = 0; i < PARTS; i++) {
         if (8 * i < args.value_dim) {
             simdgroup_store(products[i], own + 64 * i, 8);
