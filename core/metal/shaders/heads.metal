@@ -20,6 +20,8 @@ struct HeadArgs {
     uint window;          // how many positions a query sees at most, its own included
     float scale;          // of the scores
     float cap;            // soft cap of the scores; 0 for none
+    float temperature;    // queries at position p are multiplied by 1 + temperature * log(p / period + 1); 0 for not at all
+    uint period;
     uint heads;           // query heads a threadgroup takes, of one group
     uint tokens_together; // tokens it takes; heads * tokens_together is at most 8
     uint first_slice;     // number of the first slice that any query sees
@@ -75,7 +77,12 @@ inline void prepare(device const float *qkv, uint token, uint head, HeadTensors 
     device const float *kind = qkv + ulong(token) * args.stride + (is_key ? args.n_heads * dim : 0);
     device const float *bias = is_key ? tensors.k_bias : tensors.q_bias;
     device const float *norm = (is_key ? tensors.k_norm : tensors.q_norm) + (args.norm == NORM_SHARED ? 0 : of_kind);
-    float scale = 1.0f;
+    float factor = 1.0f;
+    if (!is_key && args.temperature != 0.0f) {
+        factor += args.temperature * log(float((args.first + token) / args.period + 1));
+    }
+    bool late = args.norm != 0 && args.norm_late;
+    float scale = late ? 1.0f : factor;
     if (early) {
         bool whole = args.norm == NORM_WHOLE;
         uint from = whole ? 0 : of_kind, n = whole ? (is_key ? args.n_kv_heads : args.n_heads) * dim : dim;
@@ -84,7 +91,7 @@ inline void prepare(device const float *qkv, uint token, uint head, HeadTensors 
             float x = kind[i] + (args.has_bias ? bias[i] : 0.0f);
             squares += x * x;
         }
-        scale = rsqrt(simd_sum(squares) / float(n) + args.eps);
+        scale *= rsqrt(simd_sum(squares) / float(n) + args.eps);
     }
     uint own = dim - args.rotated / 2; // pairs and values that do not rotate
     float squares = 0.0f;
@@ -102,8 +109,8 @@ inline void prepare(device const float *qkv, uint token, uint head, HeadTensors 
         to[at.a / 8 * step + at.a % 8] = x;
         squares += x * x;
     }
-    if (args.norm != 0 && args.norm_late) {
-        scale = rsqrt(simd_sum(squares) / float(dim) + args.eps);
+    if (late) {
+        scale = factor * rsqrt(simd_sum(squares) / float(dim) + args.eps);
         for (uint i = lane; i < own; i += 32) {
             Pair at = pair_at(i, args);
             to[at.a / 8 * step + at.a % 8] *= scale * norm[at.a];

@@ -61,6 +61,8 @@ impl<'a> Work<'a> {
             layer.window.unwrap_or(u32::MAX),
             self.model.attention_scale.to_bits(),
             self.model.attention_cap.unwrap_or(0.0).to_bits(),
+            self.model.temperature.map_or(0.0, |temperature| temperature.scale).to_bits(),
+            self.model.temperature.map_or(1, |temperature| temperature.period.max(1)),
             heads,
             tokens_together,
             first_slice,

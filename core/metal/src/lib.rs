@@ -26,7 +26,7 @@ pub use dispatch::{Binding, Buffer, Dispatch, Kernel};
 pub use formats::Format;
 pub use matmat::FEWEST_TOKENS as MATMAT_TOKENS;
 pub use matvec::{Finish, Norm, Product};
-pub use model::{Activation, Cache, Layer, Matrix, Model, Projection, QkNorm, Unsupported};
+pub use model::{Activation, Cache, Layer, Matrix, Model, Projection, QkNorm, Temperature, Unsupported};
 pub use norm::add_normed;
 pub use plan::Pass;
 pub use top_k::{CHUNK as TOP_K_CHUNK, MAX_K};

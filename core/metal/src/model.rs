@@ -82,6 +82,15 @@ pub enum Activation {
     GeluTanh,
 }
 
+/// Queries at position `p` are multiplied by `1 + scale * ln(floor(p / period) + 1)`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Temperature {
+    /// How much the logarithm counts.
+    pub scale: f32,
+    /// Positions of one step.
+    pub period: u32,
+}
+
 /// How the cache stores keys and values. Only storing rounds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Cache {
@@ -148,6 +157,8 @@ pub struct Model {
     pub attention_scale: f32,
     /// Soft cap of the scores, `cap * tanh(x / cap)`, after their scale.
     pub attention_cap: Option<f32>,
+    /// What sharpens the queries of late positions.
+    pub temperature: Option<Temperature>,
     /// Factor on the logits.
     pub logit_scale: f32,
     /// Soft cap of the logits, after their scale.

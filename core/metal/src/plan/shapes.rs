@@ -192,6 +192,7 @@ impl Shape {
             residual_scale: 1.0,
             attention_scale: 1.0,
             attention_cap: None,
+            temperature: None,
             logit_scale: 1.0,
             logit_cap: None,
             cache: Cache::F16,

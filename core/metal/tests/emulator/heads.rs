@@ -1,7 +1,7 @@
 //! Between the q, k, v rows and the output of attention: bias, norm, rotation, the cache, and attention over its pages.
 
 use sprat_kernels::{Isa, KvFormat};
-use sprat_metal::{Buffer, Cache, Format, Matrix, Model, Pass, QkNorm, slices};
+use sprat_metal::{Buffer, Cache, Format, Matrix, Model, Pass, QkNorm, Temperature, slices};
 
 use crate::emulator::{Emulator, Finding, ORDERS, Order};
 use crate::models::{EPS, Heads, PLAIN, model, of_heads};
@@ -126,7 +126,14 @@ impl Set {
             let [cos, sin] = [0, 1].map(|j| self.angles[(row * pairs + i) * 2 + j]);
             (x[a], x[b]) = (x[a] * cos - x[b] * sin, x[a] * sin + x[b] * cos);
         }
-        if case.heads.norm_late { normed(&x) } else { x }
+        if case.heads.norm_late {
+            x = normed(&x);
+        }
+        if let Some(Temperature { scale, period }) = case.heads.temperature.filter(|_| !is_key) {
+            let step = (case.first + t as u32) / period;
+            x.iter_mut().for_each(|x| *x *= 1.0 + scale * (step as f32 + 1.0).ln());
+        }
+        x
     }
 
     /// Token `t`'s value head with its bias.
@@ -276,6 +283,11 @@ impl Case {
         self
     }
 
+    const fn temperature(mut self, scale: f32, period: u32) -> Self {
+        self.heads.temperature = Some(Temperature { scale, period });
+        self
+    }
+
     const fn cap(mut self, cap: f32) -> Self {
         self.heads.cap = Some(cap);
         self
@@ -299,7 +311,7 @@ fn one_token_and_a_few_are_kept_and_attend() {
     check(&[
         case([4, 2], [64, 64, 64], 0, 1, 1).bias(),
         case([4, 2], [128, 128, 128], 70, 1, 1).halves().norm(QkNorm::Shared).bytes(),
-        case([4, 4], [64, 64, 32], 63, 3, 2).halves().norm(QkNorm::Each),
+        case([4, 4], [64, 64, 32], 63, 3, 2).halves().norm(QkNorm::Each).temperature(0.5, 16),
         case([6, 2], [96, 32, 32], 5, 7, 7).bias().bytes().cap(0.7),
         case([2, 1], [40, 24, 0], 20, 1, 1).bias().norm(QkNorm::Whole).window(21),
         // More heads in a group than a threadgroup takes; slices that are joined.
@@ -319,7 +331,7 @@ fn prompts_are_kept_and_attend() {
         // A prompt that wants one token: its last layer is sliced, the others are not.
         case([4, 2], [64, 64, 64], 520, 10, 1).halves(),
         case([8, 2], [64, 64, 64], 37, 50, 40).window(20).cap(0.9).bytes(),
-        case([2, 1], [256, 256, 128], 3, 20, 9).norm(QkNorm::Shared).late(),
+        case([2, 1], [256, 256, 128], 3, 20, 9).norm(QkNorm::Shared).late().temperature(0.3, 8),
         case([5, 1], [128, 128, 128], 0, 33, 33).halves().norm(QkNorm::Whole).bytes(),
         case([2, 2], [24, 40, 24], 62, 9, 9).bias(),
         case([2, 2], [160, 32, 0], 0, 64, 64).norm(QkNorm::Each).bytes().window(64),

@@ -1,7 +1,7 @@
 //! Models of two layers whose tensors hold nothing: for the dispatches of heads, embedding and best tokens.
 
 use sprat_metal::{
-    Activation, Binding, Buffer, Cache, Dispatch, Format, Layer, Matrix, Model, Pass, Projection, QkNorm,
+    Activation, Binding, Buffer, Cache, Dispatch, Format, Layer, Matrix, Model, Pass, Projection, QkNorm, Temperature,
 };
 
 /// What of a model attention depends on.
@@ -22,6 +22,7 @@ pub struct Heads {
     pub cache: Cache,
     pub window: Option<u32>,
     pub cap: Option<f32>,
+    pub temperature: Option<Temperature>,
 }
 
 /// One head of 16 values.
@@ -38,6 +39,7 @@ pub const PLAIN: Heads = Heads {
     cache: Cache::F16,
     window: None,
     cap: None,
+    temperature: None,
 };
 
 pub const EPS: f32 = 1e-6;
@@ -82,6 +84,7 @@ pub fn model(heads: Heads, embedding: Matrix) -> Model {
         residual_scale: 1.0,
         attention_scale: 1.0 / (head_dim as f32).sqrt(),
         attention_cap: heads.cap,
+        temperature: heads.temperature,
         logit_scale: 1.0,
         logit_cap: None,
         cache: heads.cache,

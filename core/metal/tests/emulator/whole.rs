@@ -3,7 +3,9 @@
 use std::ops::Range;
 
 use sprat_gguf::{Contents, TensorKind};
-use sprat_metal::{Activation, Binding, Buffer, Cache, Format, Layer, Matrix, Model, Pass, Projection, QkNorm, views};
+use sprat_metal::{
+    Activation, Binding, Buffer, Cache, Format, Layer, Matrix, Model, Pass, Projection, QkNorm, Temperature, views,
+};
 
 use crate::emulator::{Emulator, Order};
 use crate::reference::Reference;
@@ -117,7 +119,7 @@ impl<'a> File<'a> {
             value_dim: self.size("attention.value_length"),
             rotated: self.size("rope.dimension_count"),
             ropes: 0,
-            adjacent: self.is(&["llama", "granite", "smollm3"]),
+            adjacent: self.is(&["llama", "mistral3", "granite", "smollm3"]),
             qk_norm: if whole { QkNorm::Whole } else { QkNorm::Shared },
             qk_norm_late: self.is(&["hunyuan-dense"]),
             norm_eps: self.number("attention.layer_norm_rms_epsilon").expect("present"),
@@ -126,6 +128,9 @@ impl<'a> File<'a> {
             residual_scale: self.number("residual_scale").unwrap_or(1.0),
             attention_scale: self.number("attention.scale").unwrap_or(1.0 / (head_dim as f32).sqrt()),
             attention_cap: self.number("attn_logit_softcapping"),
+            temperature: self
+                .number("attention.temperature_scale")
+                .map(|scale| Temperature { scale, period: self.size("rope.scaling.original_context_length") }),
             logit_scale: 1.0 / self.number("logit_scale").unwrap_or(1.0),
             logit_cap: self.number("final_logit_softcapping"),
             cache,
@@ -247,7 +252,7 @@ fn weights_are_read_where_the_file_has_them() {
 #[test]
 fn llama_gives_the_logits_of_the_plain_forward_pass() {
     check("llama", TensorKind::Q4_0, Order::Forward);
-    check("llama", TensorKind::Q6_K, Order::Shuffled);
+    check("mistral3", TensorKind::Q6_K, Order::Shuffled);
 }
 
 #[test]
