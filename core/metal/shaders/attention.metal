@@ -44,10 +44,12 @@ void attention(device const float *qkv, HeadTensors tensors, device uchar *pages
 
     float most[ROWS], sum[ROWS], product[ROWS][PER_LANE];
     uint last[ROWS]; // position of the row's token: the last key it sees
+    UNROLLED
     for (uint r = 0; r < ROWS; r++) {
         most[r] = LOWEST;
         sum[r] = 0.0f;
         last[r] = args.first + min(first_token + r / args.heads, args.tokens - 1);
+        UNROLLED
         for (uint i = 0; i < PER_LANE; i++) {
             product[r][i] = 0.0f;
         }
@@ -65,6 +67,7 @@ void attention(device const float *qkv, HeadTensors tensors, device uchar *pages
             }
             uint position = p * PAGE + start + lane;
             float scores[ROWS];
+            UNROLLED
             for (uint r = 0; r < ROWS; r++) {
                 scores[r] = 0.0f;
             }
@@ -74,12 +77,14 @@ void attention(device const float *qkv, HeadTensors tensors, device uchar *pages
                     float y[8];
                     Rows::load(key, i, y);
                     float4 a = float4(y[0], y[1], y[2], y[3]), b = float4(y[4], y[5], y[6], y[7]);
+                    UNROLLED
                     for (uint r = 0; r < ROWS; r++) {
                         threadgroup const float4 *q = (threadgroup const float4 *)(shared + r * args.head_dim + 8 * i);
                         scores[r] += dot(a, q[0]) + dot(b, q[1]);
                     }
                 }
             }
+            UNROLLED
             for (uint r = 0; r < ROWS; r++) {
                 bool seen = sees(last[r], position, args);
                 float mine = score(scores[r], args);
@@ -87,6 +92,7 @@ void attention(device const float *qkv, HeadTensors tensors, device uchar *pages
                 float weight = seen ? exp(mine - now) : 0.0f, keep = exp(most[r] - now);
                 sum[r] = sum[r] * keep + simd_sum(weight);
                 most[r] = now;
+                UNROLLED
                 for (uint i = 0; i < PER_LANE; i++) {
                     product[r][i] *= keep;
                 }
@@ -94,10 +100,12 @@ void attention(device const float *qkv, HeadTensors tensors, device uchar *pages
             }
             simdgroup_barrier(mem_flags::mem_threadgroup);
             for (uint j = 0; j < min(32u, keys - p * PAGE - start); j++) {
+                UNROLLED
                 for (uint i = 0; i < PER_LANE; i++) {
                     uint at = 32 * i + lane;
                     if (at < args.value_dim) {
                         float value = Rows::at(v + (start + j) * Rows::bytes(args.value_dim), at);
+                        UNROLLED
                         for (uint r = 0; r < ROWS; r++) {
                             product[r][i] += weights[r * 32 + j] * value;
                         }
@@ -114,6 +122,7 @@ void attention(device const float *qkv, HeadTensors tensors, device uchar *pages
         if (simd != turn) {
             continue;
         }
+        UNROLLED
         for (uint r = 0; r < ROWS; r++) {
             float old = turn == 0 ? LOWEST : states[2 * r], old_sum = turn == 0 ? 0.0f : states[2 * r + 1];
             float now = max(old, most[r]), a = exp(old - now), b = exp(most[r] - now);
@@ -122,6 +131,7 @@ void attention(device const float *qkv, HeadTensors tensors, device uchar *pages
                 states[2 * r] = now;
                 states[2 * r + 1] = old_sum * a + sum[r] * b;
             }
+            UNROLLED
             for (uint i = 0; i < PER_LANE; i++) {
                 uint at = 32 * i + lane;
                 if (at < args.value_dim) {

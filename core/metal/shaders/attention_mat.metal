@@ -9,11 +9,6 @@
 //
 // 2 simdgroups for heads above 128: 64 matrices in registers and 16 KB of keys are enough.
 
-// What a lane keeps in arrays is in registers only if the loops over them are laid out.
-#ifndef UNROLLED
-#define UNROLLED _Pragma("clang loop unroll(full)")
-#endif
-
 // Threadgroup memory: queries, keys, values and at last products, 8x8 matrices [simdgroups][PARTS]; weights [simdgroups][simdgroups] matrices;
 // a diagonal [simdgroups].
 template <uint PARTS, uint GROUPS, typename Rows>

@@ -11,6 +11,11 @@
 #include <metal_stdlib>
 using namespace metal;
 
+// What a lane keeps in arrays is in registers only if the loops over them are laid out.
+#ifndef UNROLLED
+#define UNROLLED _Pragma("clang loop unroll(full)")
+#endif
+
 inline ushort word(device const uchar *bytes, uint i) {
     return ((device const ushort *)bytes)[i];
 }

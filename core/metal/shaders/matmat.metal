@@ -22,7 +22,9 @@ void tile(device const uchar *row, device const float *x, device const float *no
           threadgroup float *shared, uint thread_index, uint simd) {
     threadgroup float *weights = shared, *inputs = shared + TILE_INPUTS, *scales = shared + TILE_SCALES;
     simdgroup_float8x8 sums[4][2];
+    UNROLLED
     for (uint i = 0; i < 4; i++) {
+        UNROLLED
         for (uint j = 0; j < 2; j++) {
             sums[i][j] = make_filled_simdgroup_matrix<float, 8, 8>(0.0f);
         }
@@ -54,13 +56,17 @@ void tile(device const uchar *row, device const float *x, device const float *no
         uint first_row = 32 * (simd % 2), first_token = 16 * (simd / 2);
         for (uint step = 0; step < TILE_K; step += 8) {
             simdgroup_float8x8 a[4], b[2];
+            UNROLLED
             for (uint i = 0; i < 4; i++) {
                 simdgroup_load(a[i], weights + step * TILE_ROWS + first_row + 8 * i, TILE_ROWS);
             }
+            UNROLLED
             for (uint j = 0; j < 2; j++) {
                 simdgroup_load(b[j], inputs + (first_token + 8 * j) * TILE_K + step, TILE_K);
             }
+            UNROLLED
             for (uint i = 0; i < 4; i++) {
+                UNROLLED
                 for (uint j = 0; j < 2; j++) {
                     simdgroup_multiply_accumulate(sums[i][j], b[j], a[i], sums[i][j]);
                 }
@@ -68,7 +74,9 @@ void tile(device const uchar *row, device const float *x, device const float *no
         }
         threadgroup_barrier(mem_flags::mem_threadgroup);
     }
+    UNROLLED
     for (uint i = 0; i < 4; i++) {
+        UNROLLED
         for (uint j = 0; j < 2; j++) {
             uint to = (16 * (simd / 2) + 8 * j) * TILE_ROWS + 32 * (simd % 2) + 8 * i;
             simdgroup_store(sums[i][j], shared + to, TILE_ROWS);

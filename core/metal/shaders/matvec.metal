@@ -41,13 +41,15 @@ inline float finished(float product, uint row, ulong to, device const float *bia
 constexpr constant uint MATVEC_ROWS = 4;
 constexpr constant uint MATVEC_SIMDS = 4;
 
-// `sums[row][token]` of this simdgroup's rows, the norm applied.
+// `sums[row][token]` of this simdgroup's rows, the norm applied. Loops over tokens have a constant bound: only laid out do they leave the
+// sums in registers.
 template <typename F, uint TOKENS>
 void dots(device const uchar *const thread *rows, device const float *x, device const float *norm, uint tokens,
           constant ProductArgs &args, uint lane, thread float (*sums)[TOKENS]) {
     float squares[TOKENS];
     for (uint t = 0; t < TOKENS; t++) {
         squares[t] = 0.0f;
+        UNROLLED
         for (uint r = 0; r < MATVEC_ROWS; r++) {
             sums[r][t] = 0.0f;
         }
@@ -55,7 +57,11 @@ void dots(device const uchar *const thread *rows, device const float *x, device 
     const uint parts = F::LEN / 16;
     for (uint i = lane; i < args.k / 16; i += 32) {
         uint part = i % parts, at = i / parts * F::LEN + F::at(part), block = i / parts * F::BYTES;
-        for (uint t = 0; t < tokens; t++) {
+        UNROLLED
+        for (uint t = 0; t < TOKENS; t++) {
+            if (t >= tokens) {
+                continue;
+            }
             device const float *in = x + t * args.in_stride + at;
             float v[16], first = 0.0f, second = 0.0f;
             for (uint j = 0; j < 8; j++) {
@@ -73,13 +79,19 @@ void dots(device const uchar *const thread *rows, device const float *x, device 
                 first += v[j];
                 second += v[j + 8];
             }
+            UNROLLED
             for (uint r = 0; r < MATVEC_ROWS; r++) {
                 sums[r][t] += F::dot(rows[r] + block, part, v, first, second);
             }
         }
     }
-    for (uint t = 0; t < tokens; t++) {
+    UNROLLED
+    for (uint t = 0; t < TOKENS; t++) {
+        if (t >= tokens) {
+            continue;
+        }
         float scale = args.has_norm ? rsqrt(simd_sum(squares[t]) / float(args.k) + args.eps) : 1.0f;
+        UNROLLED
         for (uint r = 0; r < MATVEC_ROWS; r++) {
             sums[r][t] = simd_sum(sums[r][t]) * scale;
         }
@@ -113,16 +125,22 @@ void matvec_rows(device const uchar *w, uint row_bytes, uint row, uint n, uint s
                  constant ProductArgs &args, uint group, uint lane) {
     uint token = group * TOKENS, tokens = min(TOKENS, args.tokens - token);
     device const uchar *rows[MATVEC_ROWS];
+    UNROLLED
     for (uint r = 0; r < MATVEC_ROWS; r++) {
         rows[r] = w + ulong(min(row + r, n - 1)) * row_bytes;
     }
     float sums[MATVEC_ROWS][TOKENS];
     dots<F, TOKENS>(rows, x + token * args.in_stride, norm, tokens, args, lane, sums);
     // Lane r writes row r: every lane holds every sum.
+    UNROLLED
     for (uint r = 0; r < MATVEC_ROWS; r++) {
         if (lane == r && row + r < n) {
             uint at = start + row + r;
-            for (uint t = 0; t < tokens; t++) {
+            UNROLLED
+            for (uint t = 0; t < TOKENS; t++) {
+                if (t >= tokens) {
+                    continue;
+                }
                 ulong to = ulong(token + t) * args.out_stride + at;
                 out[to] = finished(sums[r][t], at, to, bias, residual, args);
             }
@@ -164,6 +182,7 @@ void gate_up(device const uchar *gate, device const uchar *up, device const floa
     }
     uint token = group.y * TOKENS, tokens = min(TOKENS, args.tokens - token);
     device const uchar *rows[MATVEC_ROWS];
+    UNROLLED
     for (uint r = 0; r < half_rows; r++) {
         ulong at = ulong(min(row + r, n - 1)) * args.row_bytes;
         rows[r] = gate + at;
@@ -171,9 +190,14 @@ void gate_up(device const uchar *gate, device const uchar *up, device const floa
     }
     float sums[MATVEC_ROWS][TOKENS];
     dots<F, TOKENS>(rows, x + token * args.in_stride, norm, tokens, args, lane, sums);
+    UNROLLED
     for (uint r = 0; r < half_rows; r++) {
         if (lane == r && row + r < n) {
-            for (uint t = 0; t < tokens; t++) {
+            UNROLLED
+            for (uint t = 0; t < TOKENS; t++) {
+                if (t >= tokens) {
+                    continue;
+                }
                 out[ulong(token + t) * args.out_stride + row + r] = activated(sums[r][t], args) * sums[half_rows + r][t];
             }
         }
