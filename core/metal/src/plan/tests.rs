@@ -2,6 +2,7 @@
 
 use super::shapes::{Files, PROMPT, SHAPES, Shape, one_token};
 use super::*;
+use crate::dispatch::Binding;
 use crate::model::{Cache, QkNorm, Unsupported};
 
 fn llama() -> Model {
@@ -74,6 +75,31 @@ fn bytes_of_a_token_are_the_design_s() {
     let (list, _) = SHAPES[2].model().pass(&one_token(0));
     let head = list.iter().find(|d| d.kernel.format == Some(Format::Q6_K) && d.kernel.stem == "matvec");
     within("the head", head.expect("the head is a product").bytes, 128e6);
+}
+
+/// Limits of Apple's GPUs from the A13 on (Metal Feature Set Tables): 32 KB of threadgroup memory, 1024 threads, 31 buffers, of which
+/// `setBytes` fills 4 KB.
+#[test]
+fn every_dispatch_is_within_what_devices_take() {
+    for shape in SHAPES {
+        let model = shape.model();
+        for pass in [one_token(4095), PROMPT, Pass { tokens: 6, first: 2000, wanted: 6, top_k: Some(64) }] {
+            for dispatch in model.pass(&pass).0 {
+                let name = dispatch.kernel.name();
+                assert!(dispatch.threadgroup_bytes.is_none_or(|bytes| bytes <= 32 << 10), "{name}");
+                assert!(dispatch.threads <= 1024 && dispatch.threads.is_multiple_of(32), "{name}");
+                assert!(dispatch.grid.iter().all(|&groups| groups > 0), "{name}");
+                assert!(dispatch.bindings.len() <= 31, "{name}");
+                for binding in &dispatch.bindings {
+                    match binding {
+                        Binding::Constants(words) => assert!(4 * words.len() <= 4 << 10, "{name}"),
+                        Binding::Memory(Buffer::Weights, _) | Binding::Unused => {}
+                        Binding::Memory(_, offset) => assert!(offset.is_multiple_of(4), "{name}"),
+                    }
+                }
+            }
+        }
+    }
 }
 
 #[test]
