@@ -5,7 +5,8 @@ usage: families.py --sprat target/release/sprat [--threads 1] [--pairs 3] [--fol
 
 For each family a file in the shape of a real model is made (shapes.py), measured in turn with one of llama's shapes, and
 deleted. What is predicted is llama's time of the same pair, times the family's share of bytes (generation) or of operations
-(prompt). An expert gets a few of a prompt's tokens, so for experts llama's time for as many tokens counts.
+(prompt). An expert gets a few of a prompt's tokens, so for experts llama's time for as many tokens counts. A layer with a state
+reads it and writes it for each token (a write reads the line first), in f32: a register holds a fourth of what it holds of bytes.
 Prints 1.0 for as fast as predicted, below that slower; in brackets the lowest and the highest pair.
 
 With --count instructions are counted instead (valgrind, so AVX2), exact on a busy machine: for each multiplication of the
@@ -90,6 +91,8 @@ for name in o.families or [name for name in shapes.SHAPES if name not in llama]:
     shape = shapes.SHAPES[name]
     path, counts = make(name)
     own, of_experts = operations(counts, o.prompt)
+    states, multiplications = shapes.state_values(name)
+    own += 4 * multiplications * states
     few = round(o.prompt * shape["experts"]["used"] / shape["experts"]["n"]) if shape["experts"] else 0
     # A narrow model has more fixed work for its bytes: beside the llama whose width is nearer.
     near = min(llama, key=lambda llama: abs(shapes.SHAPES[llama]["d"] - shape["d"]))
@@ -99,6 +102,7 @@ for name in o.families or [name for name in shapes.SHAPES if name not in llama]:
         order = (path, reference) if pair % 2 == 0 else (reference, path)
         results = {which: run(which, o.prompt, o.generate) for which in order}
         (prompt, generation, size), (p, g, s) = results[path], results[reference]
+        size += 3 * 4 * states
         # Seconds for an operation, of a whole prompt and of an expert's part.
         seconds = own / (p * operations(of_llama, o.prompt)[0])
         if few:

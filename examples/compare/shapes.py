@@ -259,3 +259,14 @@ def make(name, path, **other):
     file = File(SHAPES[name] | other, path)
     file.write()
     return file.layers, file.experts, file.head
+
+
+def state_values(name):
+    """Values of the states of all layers that scan, and the multiply-adds of one token for each."""
+    shape = SHAPES[name]
+    scans = [shape["kind"][i % len(shape["kind"])] for i in range(shape["L"])]
+    keys = shape["keys"]
+    values = keys.get("ssm.inner_size", 0) * keys.get("ssm.state_size", 0)
+    # Delta rule: decay and read, then decay, write and read. State space: decay, write and read.
+    each = 5 if "d" in scans else 3
+    return values * sum(kind in "dm" for kind in scans), each
