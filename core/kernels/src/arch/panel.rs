@@ -66,8 +66,8 @@ pub(crate) trait Panels {
     /// scratch. `ahead` is what will be read soon, worth a prefetch.
     ///
     /// # Safety
-    /// Each of `rows` has `tile.blocks` blocks to read; the other pointers of `tile` cover what `tokens` and the rows
-    /// reach; `tile.panel` has room for one block's scales; the CPU has the set.
+    /// Each of `rows` has `tile.blocks` blocks to read, at least one; the other pointers of `tile` cover what `tokens` and the rows
+    /// reach; `tile.panel` has room for two blocks' scales; the CPU has the set.
     unsafe fn few(rows: &[*const u8; 8], ahead: *const u8, tile: &Tile, tokens: usize);
 
     /// Writes the sums of one token's blocks that the tile reads.

@@ -21,24 +21,38 @@ use crate::format::Format;
 pub(crate) unsafe fn with_min<const F: usize>(rows: &Rows, ahead: *const u8, tile: &Tile) {
     let format = const { Format::ALL[F] };
     let (bytes, low) = (format.block_bytes(), format.block_bytes() - 128);
-    let mut acc = _mm256_setzero_ps();
-    for b in 0..tile.blocks {
-        prefetch_rows(ahead, b, bytes);
-        let at = b * bytes;
-        // SAFETY: block `b` of every row and of the token is readable, as are its sums; the panel has room for its scales.
+    // The scales of a block are ready while the rows of the one before are multiplied: who waits for them would wait for eight
+    // loads, a transposition, a store and a load.
+    let scales_at = |b: usize| tile.panel.wrapping_add(b % 2 * 256);
+    let head_of = |b: usize| {
+        // SAFETY: block `b` of every row is readable; the panel has room for the scales of two blocks.
         unsafe {
-            let head = transpose(rows, at);
+            let head = transpose(rows, b * bytes);
             let (scales, mins) = scales_and_mins(&head);
             // One scale a lane: from there each is broadcast as it is multiplied.
             for i in 0..8 {
                 let moved = _mm256_srl_epi32(scales[i / 4], _mm_cvtsi32_si128(8 * (i % 4) as i32));
-                store(tile.panel.add(i * 32), _mm256_and_si256(moved, _mm256_set1_epi32(0xFF)));
+                store(scales_at(b).add(i * 32), _mm256_and_si256(moved, _mm256_set1_epi32(0xFF)));
             }
+            (head[0], mins)
+        }
+    };
+    let mut acc = _mm256_setzero_ps();
+    let mut next = head_of(0);
+    for b in 0..tile.blocks {
+        prefetch_rows(ahead, b, bytes);
+        let at = b * bytes;
+        let (factors, mins) = next;
+        if b + 1 < tile.blocks {
+            next = head_of(b + 1);
+        }
+        // SAFETY: block `b` of every row and of the token is readable, as are its sums.
+        unsafe {
             let q = token(tile, b);
             let mut sums = [_mm256_setzero_si256(); 8];
             for (r, sum) in sums.iter_mut().enumerate() {
                 let row = rows[r].add(at);
-                let scale = |i: usize| splat(tile.panel.add(i * 32 + r * 4));
+                let scale = |i: usize| splat(scales_at(b).add(i * 32 + r * 4));
                 let high = if format == Format::Q5_K { load(row.add(16)) } else { _mm256_setzero_si256() };
                 let fifth = |v, i: usize| {
                     if format != Format::Q5_K {
@@ -58,9 +72,9 @@ pub(crate) unsafe fn with_min<const F: usize>(rows: &Rows, ahead: *const u8, til
             }
             let isum = across(&sums);
             let dx = splat_f32(tile.d.add(b));
-            let d = _mm256_mul_ps(widen(head[0]), dx);
+            let d = _mm256_mul_ps(widen(factors), dx);
             acc = _mm256_fmadd_ps(d, _mm256_cvtepi32_ps(isum), acc);
-            let minus = _mm256_xor_ps(widen(_mm256_srli_epi32::<16>(head[0])), _mm256_set1_ps(-0.0));
+            let minus = _mm256_xor_ps(widen(_mm256_srli_epi32::<16>(factors)), _mm256_set1_ps(-0.0));
             let msum = _mm256_cvtepi32_ps(min_sum(&mins, tile.sums.add(b * 16)));
             acc = _mm256_fmadd_ps(_mm256_mul_ps(minus, dx), msum, acc);
         }
