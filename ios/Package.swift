@@ -20,7 +20,7 @@ let excluded = ["PrivacyInfo.xcprivacy"]
 let resources: [Resource] = []
 #else
 let engine: Target = .binaryTarget(name: "SpratFFI", path: "SpratFFI.xcframework")
-let link: [LinkerSetting] = []
+let link: [LinkerSetting] = [.linkedFramework("CoreGraphics"), .linkedFramework("Foundation"), .linkedFramework("Metal")]
 let tested: [Target] = []
 let excluded: [String] = []
 let resources: [Resource] = [.copy("PrivacyInfo.xcprivacy")]

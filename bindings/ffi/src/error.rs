@@ -72,7 +72,7 @@ impl From<Error> for FfiError {
         let reason = error.to_string();
         match error {
             Error::Open { .. } | Error::Save { .. } => Self::CannotOpen { reason },
-            Error::Architecture { .. } | Error::TensorType { .. } | Error::InstructionSet { .. } => {
+            Error::Architecture { .. } | Error::TensorType { .. } | Error::InstructionSet { .. } | Error::Gpu(_) => {
                 Self::Unsupported { reason }
             }
             Error::Tokenizer(TokenizerError::UnknownModel { .. } | TokenizerError::UnknownPreTokenizer { .. }) => {

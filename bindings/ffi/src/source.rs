@@ -89,6 +89,6 @@ pub struct OpenOptions {
 impl From<OpenOptions> for sprat::OpenOptions {
     fn from(options: OpenOptions) -> Self {
         let max_anonymous_bytes = options.max_anonymous_bytes.and_then(|bytes| usize::try_from(bytes).ok());
-        Self { template: options.template.map(Into::into), max_anonymous_bytes }
+        Self { template: options.template.map(Into::into), max_anonymous_bytes, ..Self::default() }
     }
 }

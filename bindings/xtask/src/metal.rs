@@ -11,9 +11,19 @@ pub fn run(context: &Context) -> Result<()> {
     let no_warnings = ["--", "-D", "warnings"];
     Program::cargo(context).args(["clippy"]).args(emulator).args(no_warnings).run(context)?;
     Program::cargo(context).args(["test"]).args(emulator).run(context)?;
+    // The engine with its feature for GPUs: its own tests, and sessions through the emulator.
+    let engine = ["-p", "sprat", "-p", "sprat-tests", "--features", "sprat-tests/metal", "--locked"];
+    Program::cargo(context)
+        .args(["clippy"])
+        .args(engine)
+        .args(["--lib", "--test", "gpu"])
+        .args(no_warnings)
+        .run(context)?;
+    Program::cargo(context).args(["test"]).args(engine).args(["--lib", "--", "gpu::", "arena::"]).run(context)?;
+    Program::cargo(context).args(["test"]).args(engine).args(["--test", "gpu"]).run(context)?;
     for target in [IOS, MACOS] {
-        let device = ["clippy", "-p", "sprat-metal", "--lib", "--locked", "--target", target];
-        Program::cargo(context).args(device).args(no_warnings).run(context)?;
+        let device = ["clippy", "-p", "sprat-metal", "-p", "sprat", "--lib", "--features", "sprat/metal", "--locked"];
+        Program::cargo(context).args(device).args(["--target", target]).args(no_warnings).run(context)?;
     }
     Ok(())
 }

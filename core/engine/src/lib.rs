@@ -18,12 +18,13 @@ pub mod sampler;
 pub mod text;
 pub mod tokenizer;
 
+pub use backend::Backend;
 pub use backend::cpu::default_workers;
 pub use config::Config;
 pub use error::Error;
 pub use file::{MappedFile, Source, guard_mapped_files, process_anonymous_bytes};
 pub use governor::{Conditions, Governor, MemoryPressure, Pace, Restraint, Thermal, governor};
-pub use model::{Context, ContextOptions, Info, Model, OpenOptions, Probe, TemplateChoice};
+pub use model::{Computed, Context, ContextOptions, Info, Model, OpenOptions, Probe, TemplateChoice};
 pub use sampler::SamplerOptions;
 pub use session::{
     Event, GenerationOptions, Input, Memory, Partial, Reply, ReplyStream, SavedSession, Session, SessionOptions,

@@ -1,12 +1,19 @@
 //! Plays a plan on an Apple GPU, over candle's Metal device. Compiled for iOS and macOS; never yet run.
 
+mod player;
+
+// Without it a command-line program on a Mac finds no device.
+#[cfg(target_os = "macos")]
+#[link(name = "CoreGraphics", kind = "framework")]
+unsafe extern "C" {}
+
 use std::collections::HashMap;
 use std::ffi::c_void;
 use std::ops::Range;
 use std::ptr::NonNull;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
-use candle_metal_kernels::metal::{Buffer as Memory, CommandQueue, ComputePipeline, Device, Library};
+use candle_metal_kernels::metal::{Buffer as Memory, CommandQueue, ComputePipeline, Device as Metal, Library};
 use objc2::rc::{Retained, autoreleasepool};
 use objc2::runtime::ProtocolObject;
 use objc2_metal::{
@@ -14,12 +21,12 @@ use objc2_metal::{
     MTLResourceOptions, MTLSize,
 };
 
+pub use player::Device;
+
 use crate::SHADERS;
 use crate::dispatch::{Binding, Buffer, Dispatch, Kernel};
+use crate::player::PAGE_BYTES;
 use crate::views::{View, views};
-
-/// Pages of Apple's systems on arm64.
-pub const PAGE_BYTES: u64 = 16 * 1024;
 
 /// Why the GPU did not do something. All of it leaves the CPU as a way on.
 #[derive(Debug, thiserror::Error)]
@@ -41,16 +48,10 @@ pub enum Error {
         /// What is wrong.
         message: String,
     },
-    /// No memory for a buffer.
-    #[error("no buffer of {bytes} bytes")]
-    OutOfMemory {
-        /// Its size.
-        bytes: u64,
-    },
-    /// The mapping cannot become buffers: not aligned to pages, or a tensor longer than the device's longest buffer.
-    #[error("the mapped file of {bytes} bytes cannot be wrapped")]
+    /// Memory cannot become buffers: not aligned to pages, or longer than the device's longest buffer and not to be cut.
+    #[error("mapped memory of {bytes} bytes cannot be wrapped")]
     Unwrappable {
-        /// Length of the file.
+        /// Its length.
         bytes: u64,
     },
     /// A dispatch names memory that was not given.
@@ -67,11 +68,11 @@ pub enum Error {
     },
 }
 
-/// A GPU with its queue and compiled shaders.
+/// A GPU with its queue and its shaders.
 pub struct Gpu {
-    device: Device,
+    device: Metal,
     queue: CommandQueue,
-    library: Library,
+    library: OnceLock<Result<Library, String>>,
     pipelines: Mutex<HashMap<Kernel, ComputePipeline>>,
 }
 
@@ -82,9 +83,9 @@ pub struct Weights {
 }
 
 /// What a list of dispatches works on.
-pub struct Bound<'a> {
+pub struct Bound {
     /// The model.
-    pub weights: &'a Weights,
+    pub weights: Option<Weights>,
     /// Everything else.
     pub buffers: HashMap<Buffer, Memory>,
 }
@@ -93,25 +94,30 @@ pub struct Bound<'a> {
 pub struct Running(Retained<ProtocolObject<dyn MTLCommandBuffer>>);
 
 impl Gpu {
-    /// The system's GPU, its shaders compiled.
+    /// The system's GPU.
     pub fn new() -> Result<Self, Error> {
-        let device = Device::system_default().ok_or(Error::NoDevice)?;
+        let device = Metal::system_default().ok_or(Error::NoDevice)?;
         let queue = device.new_command_queue().map_err(|_| Error::NoDevice)?;
-        let source: String = SHADERS.iter().map(|(_, text)| *text).collect();
-        let library = device.new_library_with_source(&source, None);
-        let library = library.map_err(|error| Error::Shaders { message: error.to_string() })?;
-        Ok(Self { device, queue, library, pipelines: Mutex::new(HashMap::new()) })
+        Ok(Self { device, queue, library: OnceLock::new(), pipelines: Mutex::new(HashMap::new()) })
+    }
+
+    /// Compiles the shaders, once: Apple's compiler may take seconds. Waits for another thread that does it.
+    pub fn compile(&self) -> Result<&Library, Error> {
+        let compile = || {
+            let source: String = SHADERS.iter().map(|(_, text)| *text).collect();
+            self.device.new_library_with_source(&source, None).map_err(|error| error.to_string())
+        };
+        self.library.get_or_init(compile).as_ref().map_err(|message| Error::Shaders { message: message.clone() })
+    }
+
+    /// Whether [`Self::compile`] answers at once.
+    pub fn is_compiled(&self) -> bool {
+        self.library.get().is_some()
     }
 
     /// Compiles the pipelines of a list ahead of its first use.
     pub fn prepare(&self, list: &[Dispatch]) -> Result<(), Error> {
         list.iter().try_for_each(|dispatch| self.pipeline(dispatch).map(|_| ()))
-    }
-
-    /// A buffer of its own, in memory that CPU and GPU share.
-    pub fn buffer(&self, bytes: u64) -> Result<Memory, Error> {
-        let len = usize::try_from(bytes.max(1)).map_err(|_| Error::OutOfMemory { bytes })?;
-        self.device.new_buffer(len, MTLResourceOptions::StorageModeShared).map_err(|_| Error::OutOfMemory { bytes })
     }
 
     /// Wraps the mapped file, whose tensors have these ranges. No byte of it is copied.
@@ -130,24 +136,48 @@ impl Gpu {
         let wrap = |view: View| {
             // SAFETY: a view begins within the mapping.
             let start = unsafe { mapping.add(view.range.start as usize) };
-            let bytes = (view.range.end - view.range.start) as usize;
-            let options = MTLResourceOptions::StorageModeShared | MTLResourceOptions::HazardTrackingModeUntracked;
-            // SAFETY: whole mapped pages, which the caller keeps; the GPU only reads them; nothing is to be freed.
-            let raw = unsafe {
-                self.device.as_ref().newBufferWithBytesNoCopy_length_options_deallocator(
-                    start.cast(),
-                    bytes,
-                    options,
-                    None,
-                )
-            };
-            raw.map(|raw| (view, Memory::new(raw))).ok_or_else(unwrappable)
+            let view_bytes = NonNull::slice_from_raw_parts(start, (view.range.end - view.range.start) as usize);
+            // SAFETY: whole mapped pages, which the caller keeps and nobody writes: nothing has to be waited for.
+            let memory = unsafe { self.no_copy(view_bytes, MTLResourceOptions::HazardTrackingModeUntracked) };
+            memory.map(|memory| (view, memory)).ok_or_else(unwrappable)
         };
         Ok(Weights { views: list.into_iter().map(wrap).collect::<Result<_, _>>()?, tensors })
     }
 
+    /// Wraps memory that CPU and GPU share, for reading and writing.
+    ///
+    /// # Safety
+    /// - It lies in whole mapped pages, which outlive the result and every [`Running`] that works on it.
+    /// - While such a one runs, nobody writes it, nor reads what the list writes.
+    pub unsafe fn wrap_whole(&self, memory: NonNull<[u8]>) -> Result<Memory, Error> {
+        let unwrappable = || Error::Unwrappable { bytes: memory.len() as u64 };
+        let aligned = (memory.cast::<u8>().as_ptr() as u64).is_multiple_of(PAGE_BYTES);
+        if !aligned || memory.len() > self.device.as_ref().maxBufferLength() {
+            return Err(unwrappable());
+        }
+        // SAFETY: passed on to the caller.
+        unsafe { self.no_copy(memory, MTLResourceOptions::HazardTrackingModeTracked) }.ok_or_else(unwrappable)
+    }
+
+    /// A buffer over memory; none if the device does not take it.
+    ///
+    /// # Safety
+    /// Whole mapped pages, used as `options` and the lists say for as long as the result.
+    unsafe fn no_copy(&self, memory: NonNull<[u8]>, options: MTLResourceOptions) -> Option<Memory> {
+        // SAFETY: passed on to the caller; nothing is to be freed.
+        let raw = unsafe {
+            self.device.as_ref().newBufferWithBytesNoCopy_length_options_deallocator(
+                memory.cast(),
+                memory.len(),
+                MTLResourceOptions::StorageModeShared | options,
+                None,
+            )
+        };
+        raw.map(Memory::new)
+    }
+
     /// Encodes a list into one command buffer and starts it. The next list can be encoded while it runs.
-    pub fn start(&self, list: &[Dispatch], bound: &Bound<'_>) -> Result<Running, Error> {
+    pub fn start(&self, list: &[Dispatch], bound: &Bound) -> Result<Running, Error> {
         let stopped = || Error::Stopped { message: "no command buffer".to_owned() };
         autoreleasepool(|_| {
             let commands = self.queue.commandBuffer().ok_or_else(stopped)?;
@@ -166,7 +196,7 @@ impl Gpu {
         &self,
         encoder: &ProtocolObject<dyn MTLComputeCommandEncoder>,
         dispatch: &Dispatch,
-        bound: &Bound<'_>,
+        bound: &Bound,
     ) -> Result<(), Error> {
         encoder.setComputePipelineState(self.pipeline(dispatch)?.as_ref());
         for (index, binding) in dispatch.bindings.iter().enumerate() {
@@ -179,7 +209,8 @@ impl Gpu {
                 }
                 Binding::Unused => continue,
                 Binding::Memory(Buffer::Weights, offset) => {
-                    bound.weights.find(*offset).ok_or(Error::Unbound { buffer: Buffer::Weights })?
+                    let found = bound.weights.as_ref().and_then(|weights| weights.find(*offset));
+                    found.ok_or(Error::Unbound { buffer: Buffer::Weights })?
                 }
                 Binding::Memory(buffer, offset) => {
                     (bound.buffers.get(buffer).ok_or(Error::Unbound { buffer: *buffer })?, *offset)
@@ -205,7 +236,7 @@ impl Gpu {
         }
         let kernel = dispatch.kernel.name();
         let failed = |message: String| Error::Kernel { kernel: kernel.clone(), message };
-        let function = self.library.get_function(&kernel, None).map_err(|error| failed(error.to_string()))?;
+        let function = self.compile()?.get_function(&kernel, None).map_err(|error| failed(error.to_string()))?;
         let pipeline = self.device.new_compute_pipeline_state_with_function(&function);
         let pipeline = pipeline.map_err(|error| failed(error.to_string()))?;
         let threads = pipeline.max_total_threads_per_threadgroup();

@@ -1,8 +1,8 @@
 //! The stages of a forward pass on Apple GPUs.
 //!
 //! [`Model::pass`] lists the dispatches of a pass as plain data: kernel, buffers with offsets, constants, grid, bytes moved. It
-//! builds and runs on every system. On Apple `device` plays the list over candle's Metal device; on Linux the tests play the
-//! very list on an emulator that runs the shaders as C++.
+//! builds and runs on every system. A [`Player`] plays the list: on Apple `device` over candle's Metal device, in tests on Linux an
+//! emulator that runs the shaders as C++.
 
 mod attention;
 mod attention_mat;
@@ -18,6 +18,7 @@ mod matvec;
 mod model;
 mod norm;
 mod plan;
+mod player;
 mod top_k;
 mod views;
 
@@ -29,6 +30,7 @@ pub use matvec::{Finish, Norm, Product};
 pub use model::{Activation, Cache, Layer, Matrix, Model, Projection, QkNorm, Temperature, Unsupported};
 pub use norm::add_normed;
 pub use plan::Pass;
+pub use player::{PAGE_BYTES, Player, Refused};
 pub use top_k::{CHUNK as TOP_K_CHUNK, MAX_K};
 pub use views::{View, views};
 

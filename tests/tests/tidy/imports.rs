@@ -17,6 +17,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &[
             "sprat-gguf",
             "sprat-kernels",
+            "sprat-metal", // behind a feature; see `the_gpu_is_in_apple_s_builds_alone`
             "libc",
             "memmap2",
             "tokenizers",
@@ -109,6 +110,28 @@ fn nothing_builds_on_examples_tests_or_xtask() {
         }
     }
     none("only the core may be imported", imports);
+}
+
+/// Features are switched on by whoever builds: for Apple's systems alone, so that no other library has a byte of it.
+#[test]
+fn the_gpu_is_in_apple_s_builds_alone() {
+    let metadata = metadata();
+    let mut switched_on = Vec::new();
+    for package in metadata["packages"].as_array().expect("a list of packages") {
+        let name = package["name"].as_str().expect("a string");
+        for dependency in package["dependencies"].as_array().expect("a list of dependencies") {
+            let of = dependency["name"].as_str().expect("a string");
+            let target = dependency["target"].as_str();
+            let asks = |feature: &str| dependency["features"].as_array().expect("a list").iter().any(|f| f == feature);
+            if of == "sprat-metal" && dependency["optional"] != true || of == "sprat" && asks("metal") {
+                switched_on.push((name, target));
+            }
+        }
+        let default = &package["features"]["default"];
+        assert!(default.is_null(), "{name} has features that are on by default");
+    }
+    let apple = Some("cfg(target_vendor = \"apple\")");
+    assert_eq!(switched_on, [("sprat-ffi", apple), ("sprat-cli", apple)]);
 }
 
 /// The modules that a line names as `crate::module`, also inside `crate::{…}` of one line.

@@ -5,6 +5,7 @@ use super::{Source, none, sources};
 /// Where `unsafe` may stand: a file, or a folder when it ends in a slash. Each with the reason.
 const UNSAFE: &[(&str, &str)] = &[
     ("bindings/ffi/src/source.rs", "borrows a descriptor that Kotlin names by its number"),
+    ("core/engine/src/backend/cpu/arena.rs", "slots of one mapping, each of which one page has"),
     ("core/engine/src/backend/cpu/attention.rs", "workers write disjoint heads between barriers"),
     ("core/engine/src/backend/cpu/attention_in.rs", "workers write disjoint heads between barriers"),
     ("core/engine/src/backend/cpu/attention_out.rs", "workers write disjoint rows between barriers"),
@@ -24,6 +25,7 @@ const UNSAFE: &[(&str, &str)] = &[
     ("core/engine/src/backend/cpu/stream.rs", "workers write disjoint rows between barriers"),
     ("core/engine/src/backend/cpu/streams.rs", "workers write disjoint rows between barriers"),
     ("core/engine/src/backend/cpu/state.rs", "tests read and write a blob that no pass uses"),
+    ("core/engine/src/backend/gpu/player.rs", "lends memory to the GPU"),
     ("core/engine/src/file.rs", "maps the model file"),
     ("core/engine/src/file/guard.rs", "the handler of SIGBUS, and the page that it maps over one that is gone"),
     ("core/engine/src/file/process.rs", "asks Apple's kernel for the process's memory"),
@@ -39,10 +41,13 @@ const UNSAFE: &[(&str, &str)] = &[
     ("core/kernels/src/matmul.rs", "calls into a table whose features were detected"),
     ("core/kernels/src/scratch.rs", "memory reused under several types"),
     ("core/metal/src/device.rs", "calls into Metal, and buffers over the mapped file"),
+    ("core/metal/src/device/", "passes memory on that a player is lent"),
+    ("core/metal/src/player.rs", "a promise about memory that a player is lent"),
     ("tests/fuzz/src/allocations.rs", "an allocator that refuses large requests"),
     ("tests/loom/tests/models.rs", "cells of which loom checks each access"),
     ("tests/src/heap.rs", "an allocator that counts"),
     ("tests/src/scratch.rs", "has its files removed when the process ends"),
+    ("tests/tests/gpu/", "players that are lent memory"),
     ("tests/tests/limits.rs", "sets limits of its own process"),
     ("tests/tests/lost_file.rs", "faults on purpose, and a handler of an app's own"),
 ];

@@ -1,6 +1,7 @@
 //! Every error of the engine, one variant per fault, carrying the facts and never any prompt or reply text.
 
 mod chat;
+mod gpu;
 pub(crate) mod memory;
 mod options;
 mod saved;
@@ -11,6 +12,7 @@ use std::path::PathBuf;
 use sprat_kernels::KvFormat;
 
 pub use chat::ChatError;
+pub use gpu::GpuFault;
 pub use options::OptionsError;
 pub use saved::SavedFault;
 pub use tokenizer::TokenizerError;
@@ -117,6 +119,9 @@ pub enum Error {
         /// The name that was asked for.
         name: String,
     },
+    /// The GPU was asked for and cannot compute for the model.
+    #[error("no GPU for this model: {0}")]
+    Gpu(GpuFault),
     /// The model's heads cannot be stored in this format.
     #[error("a KV cache of {format:?} needs heads of whole blocks of {}, the model's have {head_dim} values", format.multiple())]
     KvFormat {

@@ -1,5 +1,8 @@
 //! One sequence of tokens in a model: its KV cache, and the memory that computing takes.
 
+#[cfg(feature = "metal")]
+mod gpu;
+
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
@@ -44,7 +47,17 @@ pub struct Context {
     cache: KvCache,
     ropes: Vec<Rope>,
     restraint: Restraint,
+    computed: Computed,
     scratch: Option<Scratch>, // none until the first pass, and after `release_scratch`
+}
+
+/// How many tokens went through the model, and where.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Computed {
+    /// On the CPU.
+    pub cpu_tokens: usize,
+    /// On the GPU.
+    pub gpu_tokens: usize,
 }
 
 /// What computing takes, besides the cache.
@@ -70,7 +83,7 @@ impl Scratch {
     }
 
     fn count(&self, model: &Model) -> Result<Charge, Error> {
-        model.ledger.charge("buffers", self.bytes())
+        model.home.ledger.charge("buffers", self.bytes())
     }
 }
 
@@ -94,7 +107,7 @@ impl Context {
         }
         model.file.check()?;
         let ropes = model.weights.ropes(&model.config, max_positions, &model.file);
-        let cache = KvCache::new(options.kv_format, &model.config.layers, model.ledger.clone())?;
+        let cache = KvCache::new(options.kv_format, &model.config.layers, model.home.clone())?;
         let options = options.clone();
         Ok(Self {
             model,
@@ -106,6 +119,7 @@ impl Context {
             cache,
             ropes,
             restraint: Restraint::default(),
+            computed: Computed::default(),
             scratch: None,
         })
     }
@@ -145,9 +159,11 @@ impl Context {
         self.scratch.as_ref().map_or(0, Scratch::bytes)
     }
 
-    /// Gives back the memory that computing takes; the next pass takes it anew.
+    /// Gives back the memory that computing takes; the next pass takes it anew. That of a GPU serves all contexts of the model.
     pub fn release_scratch(&mut self) {
         self.scratch = None;
+        #[cfg(feature = "metal")]
+        self.model.release_gpu();
     }
 
     /// Memory for a pass in a context of `positions` that leaves the logits of `rows` tokens.
@@ -180,6 +196,11 @@ impl Context {
     /// What the governor did to the passes since it was last asked.
     pub fn take_restraint(&mut self) -> Restraint {
         std::mem::take(&mut self.restraint)
+    }
+
+    /// How many tokens went through the model since this was last asked, those of passes that were undone included.
+    pub fn take_computed(&mut self) -> Computed {
+        std::mem::take(&mut self.computed)
     }
 
     /// The cache as it is now, sharing its pages: cheap.
@@ -335,6 +356,10 @@ impl Context {
     /// One forward pass over `tokens`; the logits of the last `wanted` go to `head` or are left in `logits`.
     fn pass(&mut self, tokens: &[u32], wanted: usize, head: Option<&dyn Head>, stop: &AtomicBool) -> Result<(), Error> {
         self.cache.reserve(tokens.len(), &self.model.config)?;
+        #[cfg(feature = "metal")]
+        if self.pass_on_gpu(tokens, wanted, head, stop)? {
+            return Ok(());
+        }
         let rows = if head.is_some() { 0 } else { wanted.max(1) };
         self.prepare(self.cache.len() + tokens.len(), rows)?;
         let Scratch { buffers, logits, .. } = self.scratch.as_ref().ok_or(Error::Internal { what: "no buffers" })?;
@@ -378,7 +403,10 @@ impl Context {
         if on_trial {
             model.trial.observe(all, ran.workers, ran.time);
         }
+        #[cfg(feature = "metal")]
+        model.cpu_took(work, ran.time);
         self.cache.advance(tokens.len());
+        self.computed.cpu_tokens += tokens.len();
         Ok(())
     }
 }

@@ -2,6 +2,8 @@
 
 mod context;
 mod fingerprint;
+#[cfg(feature = "metal")]
+mod gpu;
 mod open;
 mod probe;
 mod running;
@@ -12,16 +14,18 @@ use std::sync::{Arc, OnceLock};
 use sprat_gguf::Contents;
 use sprat_kernels::KvFormat;
 
-pub use context::{Context, ContextOptions};
+pub use context::{Computed, Context, ContextOptions};
 pub use open::{OpenOptions, TemplateChoice};
 pub use probe::Probe;
 pub(crate) use running::{Guard, Running};
 
+use crate::backend::cpu::{Home, PageWatch, Trial};
 pub(crate) use crate::backend::cpu::{KvCache, SavedPages, SavedShape};
-use crate::backend::cpu::{Ledger, PageWatch, Trial};
+#[cfg(feature = "metal")]
+use crate::backend::gpu::Gpu;
 use crate::chat::ChatTemplate;
 use crate::config::Config;
-use crate::error::Error;
+use crate::error::{Error, GpuFault};
 use crate::file::MappedFile;
 use crate::tokenizer::Tokenizer;
 use crate::weights::Weights;
@@ -34,7 +38,9 @@ pub struct Model {
     pub(crate) weights: Weights,
     watch: PageWatch,
     trial: Trial,
-    pub(crate) ledger: Arc<Ledger>,
+    pub(crate) home: Home,
+    #[cfg(feature = "metal")]
+    gpu: Option<Gpu>,
     pub(crate) running: Arc<Running>,
     fingerprint: OnceLock<u64>,
     tokenizer: Tokenizer,
@@ -51,6 +57,8 @@ pub struct Info {
     pub family: &'static str,
     /// Where its chat template comes from: the app, the file, a built-in one by name, or nowhere.
     pub template: String,
+    /// Whether a GPU computes for it beside the CPU, and if not, why.
+    pub gpu: Result<(), GpuFault>,
 }
 
 impl Model {
@@ -101,7 +109,7 @@ impl Model {
 
     /// Anonymous bytes that its sequences have allocated now: KV caches and buffers.
     pub fn anonymous_bytes(&self) -> usize {
-        self.ledger.used()
+        self.home.ledger.used()
     }
 
     /// Stops the turns that run on it and lets no other begin; returns when they have ended, within one piece of work

@@ -5,10 +5,11 @@ use std::sync::{Arc, OnceLock};
 use sprat_gguf::Contents;
 
 use super::{Info, Model};
-use crate::backend::cpu::{Ledger, PageWatch, Trial};
+use crate::backend::Backend;
+use crate::backend::cpu::{Home, Ledger, PageWatch, Trial};
 use crate::chat::ChatTemplate;
 use crate::config::Config;
-use crate::error::Error;
+use crate::error::{Error, GpuFault};
 use crate::file::{MappedFile, Source};
 use crate::tokenizer::Tokenizer;
 use crate::weights::Weights;
@@ -21,6 +22,8 @@ pub struct OpenOptions {
     /// Anonymous bytes that all sessions of the model together may allocate for caches and buffers; none for no limit.
     /// What would exceed it is refused with [`Error::OverBudget`] before it is there. The mapped file does not count.
     pub max_anonymous_bytes: Option<usize>,
+    /// What computes.
+    pub backend: Backend,
 }
 
 /// A chat template in place of the file's own, which is then not even parsed.
@@ -40,6 +43,22 @@ impl Model {
 
     /// [`Self::open`], with choices.
     pub fn open_with(source: impl Into<Source>, options: &OpenOptions) -> Result<Self, Error> {
+        let model = Self::open_on_cpu(source, options)?;
+        #[cfg(all(feature = "metal", target_vendor = "apple"))]
+        let model = model.with_system_gpu(options.backend);
+        model.check_backend(options.backend)
+    }
+
+    /// What was asked for, or an error.
+    pub(super) fn check_backend(self, backend: Backend) -> Result<Self, Error> {
+        match &self.info.gpu {
+            Err(fault) if backend == Backend::Gpu => Err(Error::Gpu(fault.clone())),
+            _ => Ok(self),
+        }
+    }
+
+    /// Opens it without looking for a GPU.
+    pub(super) fn open_on_cpu(source: impl Into<Source>, options: &OpenOptions) -> Result<Self, Error> {
         let watch = PageWatch::new();
         let file = Arc::new(MappedFile::open(source.into())?);
         let parts = parts(&file)?;
@@ -50,7 +69,9 @@ impl Model {
         let name = contents.str("general.name")?.unwrap_or_default().to_owned();
         let own = contents.str("tokenizer.chat_template")?;
         let (origin, template) = template(options.template.as_ref(), own, config.spec.name, &name)?;
-        let info = Info { name, family: config.spec.name, template: origin };
+        let gpu = Err(if options.backend == Backend::Cpu { GpuFault::NotWanted } else { GpuFault::NotBuilt });
+        let info = Info { name, family: config.spec.name, template: origin, gpu };
+        let ledger = options.max_anonymous_bytes.map_or_else(Ledger::default, Ledger::new);
         Ok(Self {
             file,
             parts,
@@ -58,7 +79,9 @@ impl Model {
             weights,
             watch,
             trial: Trial::default(),
-            ledger: Arc::new(options.max_anonymous_bytes.map_or_else(Ledger::default, Ledger::new)),
+            home: Home::new(Arc::new(ledger)),
+            #[cfg(feature = "metal")]
+            gpu: None,
             running: Arc::default(),
             fingerprint: OnceLock::new(),
             tokenizer,

@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::chat::{CallFault, Message, Role, ToolCall};
 use crate::governor::Restraint;
+use crate::model::Computed;
 
 /// Why a reply ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +47,8 @@ pub struct Reply {
     pub first_token_ms: f64,
     /// Tokens per second after the first.
     pub tokens_per_s: f64,
+    /// What computed the turn. Its tokens are the same wherever the two likeliest were not nearly alike.
+    pub computed: Computed,
     /// How far heat, battery, background or memory held the turn back.
     pub restraint: Restraint,
     /// Memory at the end of the turn.

@@ -32,10 +32,12 @@ impl Turn {
             self.inner.finish(None, |_| {});
             return self.queue.end(Err(Error::Closed));
         };
+        // What was read between two turns is not this one's.
+        let _read_before = engine.context.take_computed();
         let mut partial = None;
         let result = self.transaction(&mut engine, &mut partial);
-        let restraint = engine.context.take_restraint();
-        let result = result.map(|reply| Reply { restraint, memory: engine.memory(), ..reply });
+        let (restraint, computed) = (engine.context.take_restraint(), engine.context.take_computed());
+        let result = result.map(|reply| Reply { restraint, computed, memory: engine.memory(), ..reply });
         let Self { inner, mut conversation, queue, guard, .. } = self;
         inner.finish(Some(engine), |state| {
             state.partial = partial;

@@ -213,6 +213,7 @@ impl<'a, 'b> Writer<'a, 'b> {
             approximate: self.engine.context.is_approximate(),
             first_token_ms: (first - self.start).as_secs_f64() * 1e3,
             tokens_per_s: after_first / first.elapsed().as_secs_f64().max(1e-9),
+            computed: Default::default(),
             restraint: Default::default(),
             memory: Memory::default(),
         }

@@ -34,6 +34,12 @@ impl Matrix {
         self.row_bytes / self.format.block_bytes() * self.format.block_len()
     }
 
+    /// Which part of the file it is in, and where there.
+    #[cfg(feature = "metal")]
+    pub fn place(&self) -> (usize, Range<usize>) {
+        (self.file_part, self.start..self.start + self.rows * self.row_bytes)
+    }
+
     /// Asks the system to read the whole of it soon.
     pub fn ask_for(&self, file: &MappedFile) {
         file.ask_for(self.file_part, self.start..self.start + self.rows * self.row_bytes);
@@ -56,6 +62,12 @@ impl Vector {
     /// The values.
     pub fn get<'a>(&self, file: &'a MappedFile) -> &'a [f32] {
         f32s(&file.part(self.file_part)[self.range.clone()])
+    }
+
+    /// Which part of the file it is in, and where there.
+    #[cfg(feature = "metal")]
+    pub fn place(&self) -> (usize, Range<usize>) {
+        (self.file_part, self.range.clone())
     }
 
     pub(super) fn part(&self, values: Range<usize>) -> Self {

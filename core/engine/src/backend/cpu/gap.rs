@@ -35,7 +35,7 @@ impl KvCache {
             });
             let turn = turn.as_ref().map(|turn| turn as &Change<'_>);
             for index in new.len()..pages {
-                let page = Page::new(layer, self.format, &self.ledger)?;
+                let page = Page::new(layer, self.format, &self.home)?;
                 for position in (index * PAGE..len).take(PAGE) {
                     let is_behind = position >= gap.start;
                     let from = if is_behind { position + gap.len() } else { position };

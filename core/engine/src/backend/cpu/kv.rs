@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use sprat_kernels::{Isa, KvFormat, MAX_HEAD_DIM};
 
-use super::ledger::{Charge, Ledger};
+#[cfg(feature = "metal")]
+use super::arena::Slot;
+use super::home::Home;
+use super::ledger::Charge;
 use super::shared::Shared;
 use super::state::{Moment, States};
 use crate::config::{Config, LayerConfig};
@@ -24,19 +27,33 @@ pub struct Page {
     keys: usize,
     /// None where it lies in a file.
     charge: Option<Charge>,
+    /// Its place in the arena, if it lies there.
+    #[cfg(feature = "metal")]
+    pub(super) slot: Option<Slot>,
 }
 
 impl Page {
-    pub(super) fn new(layer: &LayerConfig, format: KvFormat, ledger: &Arc<Ledger>) -> Result<Self, Error> {
+    pub(super) fn new(layer: &LayerConfig, format: KvFormat, home: &Home) -> Result<Self, Error> {
         let len = Self::len(layer, format);
-        let charge = ledger.charge("KV cache", 2 * len)?;
+        let charge = home.ledger.charge("KV cache", 2 * len)?;
+        #[cfg(feature = "metal")]
+        if let Some((slot, data)) = home.arena.as_ref().and_then(|arena| arena.take(len)) {
+            return Ok(Self { charge: Some(charge), slot: Some(slot), ..Self::of(data, layer, format) });
+        }
         let data = Shared::mapped(len).ok_or(Error::OutOfMemory { what: "KV cache", bytes: 2 * len })?;
         Ok(Self { charge: Some(charge), ..Self::of(data, layer, format) })
     }
 
     /// A page whose values are in a file.
     pub(super) fn of(data: Shared<u16>, layer: &LayerConfig, format: KvFormat) -> Self {
-        Self { data, format, keys: layer.n_kv_heads * PAGE * format.row_len(layer.head_dim), charge: None }
+        Self {
+            data,
+            format,
+            keys: layer.n_kv_heads * PAGE * format.row_len(layer.head_dim),
+            charge: None,
+            #[cfg(feature = "metal")]
+            slot: None,
+        }
     }
 
     /// Length in `u16` of a layer's page.
@@ -44,8 +61,8 @@ impl Page {
         layer.n_kv_heads * PAGE * (format.row_len(layer.head_dim) + format.row_len(layer.value_dim))
     }
 
-    fn copy(&self, layer: &LayerConfig, ledger: &Arc<Ledger>) -> Result<Self, Error> {
-        let mut page = Self::new(layer, self.format, ledger)?;
+    pub(super) fn copy(&self, layer: &LayerConfig, home: &Home) -> Result<Self, Error> {
+        let mut page = Self::new(layer, self.format, home)?;
         // SAFETY: nobody writes a page while it is shared, and no pass is running on a cache that is being reserved.
         page.data.as_mut_slice().copy_from_slice(unsafe { self.data.get(0..self.data.len()) });
         Ok(page)
@@ -142,7 +159,7 @@ pub struct KvCache {
     pub(super) len: usize,
     /// From this position on it holds other values than computing the tokens gives.
     pub(super) approximate_from: Option<usize>,
-    pub(super) ledger: Arc<Ledger>,
+    pub(super) home: Home,
     /// The saved session that pages lie in, as long as there may be such pages.
     pub(super) file: Option<Arc<SavedFile>>,
 }
@@ -154,13 +171,13 @@ pub struct Mark {
 }
 
 impl KvCache {
-    /// An empty cache that stores as `format` says, and whose pages are counted in `ledger`.
+    /// An empty cache that stores as `format` says, and whose pages come from `home`.
     ///
     /// # Errors
     /// A head of some layer cannot be stored so.
-    pub fn new(format: KvFormat, layers: &[LayerConfig], ledger: Arc<Ledger>) -> Result<Self, Error> {
+    pub fn new(format: KvFormat, layers: &[LayerConfig], home: Home) -> Result<Self, Error> {
         Self::check_format(format, layers)?;
-        Ok(Self::empty(format, ledger))
+        Ok(Self::empty(format, home))
     }
 
     /// Whether all heads can be stored as `format` says.
@@ -172,16 +189,8 @@ impl KvCache {
     }
 
     /// An empty cache of a format that was checked.
-    pub(super) fn empty(format: KvFormat, ledger: Arc<Ledger>) -> Self {
-        Self {
-            format,
-            layers: Vec::new(),
-            states: States::default(),
-            len: 0,
-            approximate_from: None,
-            ledger,
-            file: None,
-        }
+    pub(super) fn empty(format: KvFormat, home: Home) -> Self {
+        Self { format, layers: Vec::new(), states: States::default(), len: 0, approximate_from: None, home, file: None }
     }
 
     /// Positions that are filled.
@@ -213,16 +222,16 @@ impl KvCache {
     /// fork shares it or it lies in a file.
     pub fn reserve(&mut self, extra: usize, config: &Config) -> Result<(), Error> {
         let pages = (self.len + extra).div_ceil(PAGE);
-        self.states.reserve(config.state_len, &self.ledger)?;
+        self.states.reserve(config.state_len, &self.home.ledger)?;
         self.layers.resize_with(config.layers.len(), Vec::new);
         for (own, layer) in self.layers.iter_mut().zip(&config.layers).filter(|(_, layer)| layer.has_kv()) {
             if let Some(page) = own.get_mut(self.len / PAGE)
                 && Arc::get_mut(page).is_none_or(|page| page.charge.is_none())
             {
-                *page = Arc::new(page.copy(layer, &self.ledger)?);
+                *page = Arc::new(page.copy(layer, &self.home)?);
             }
             while own.len() < pages {
-                own.push(Arc::new(Page::new(layer, self.format, &self.ledger)?));
+                own.push(Arc::new(Page::new(layer, self.format, &self.home)?));
             }
         }
         Ok(())

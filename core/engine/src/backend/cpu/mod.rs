@@ -1,6 +1,8 @@
 //! The stages on CPU cores.
 
 mod ahead;
+#[cfg(feature = "metal")]
+mod arena;
 mod attention;
 mod attention_in;
 mod attention_out;
@@ -11,6 +13,7 @@ mod cores;
 mod experts;
 mod feed_forward;
 mod gap;
+mod home;
 mod kv;
 mod ledger;
 mod limit;
@@ -29,13 +32,20 @@ mod ticket;
 mod trial;
 
 pub use ahead::PageWatch;
+#[cfg(feature = "metal")]
+pub use arena::Arena;
 pub use bandwidth::memory_bytes_per_s;
 pub use buffers::{Buffers, MAX_BATCH};
 pub use cores::default_workers;
+pub use home::Home;
 pub use kv::KvCache;
+#[cfg(feature = "metal")]
+pub use kv::PAGE;
 pub use ledger::{Charge, Ledger};
 pub use pass::{Head, Pass, Worker};
 pub use pool::{Halt, MAX_WORKERS, Pool, Work};
 pub use saved::{SavedPages, SavedShape};
 pub use shared::Shared;
+#[cfg(feature = "metal")]
+pub use ticket::Tickets;
 pub use trial::Trial;

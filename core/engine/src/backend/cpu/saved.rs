@@ -112,7 +112,7 @@ impl SavedPages {
 
     /// The cache whose bytes begin at `start_bytes` of a file. None if they do not fit into it.
     pub fn restore(&self, like: &KvCache, file: SavedFile, start_bytes: usize) -> Option<KvCache> {
-        let mut cache = KvCache::empty(like.format, like.ledger.clone());
+        let mut cache = KvCache::empty(like.format, like.home.clone());
         for (layer, places) in &self.layers {
             let page = |(place, &format): (&Range<usize>, &KvFormat)| {
                 // SAFETY: nobody writes the mapping, since what is not counted in a ledger is copied or replaced before.

@@ -101,6 +101,12 @@ impl<T: Number> Shared<T> {
         self.len * size_of::<T>()
     }
 
+    /// Where it lies, for whoever works on it from outside.
+    #[cfg(feature = "metal")]
+    pub fn memory(&self) -> NonNull<[u8]> {
+        NonNull::slice_from_raw_parts(self.data.cast(), self.bytes())
+    }
+
     /// All bytes, in this machine's order.
     ///
     /// # Safety

@@ -1,0 +1,152 @@
+//! What a player is bound to: the mapped file, the arena of the caches, and the buffers of passes.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+use sprat_metal::{Buffer, Dispatch, Model, PAGE_BYTES, Player, Refused};
+
+use super::{Fault, Pass};
+use crate::backend::cpu::{Arena, Charge, Ledger, PAGE, Shared};
+use crate::file::MappedFile;
+
+/// The buffers that passes write or are told by, besides weights and pages.
+const OF_A_PASS: [Buffer; 8] = [
+    Buffer::Tokens,
+    Buffer::Angles,
+    Buffer::Residual,
+    Buffer::Qkv,
+    Buffer::Attended,
+    Buffer::Partials,
+    Buffer::Hidden,
+    Buffer::Logits,
+];
+
+/// A player and the memory that it works on.
+pub struct Bound {
+    player: Box<dyn Player>, // before the memory, so that it goes first
+    plan: Model,
+    buffers: HashMap<Buffer, Memory>,
+    pages: Option<NonNull<[u8]>>,
+    arena: Arc<Arena>,
+    _file: Arc<MappedFile>,
+}
+
+// SAFETY: `pages` is an address to compare with; the memory itself belongs to the arena, which threads may share.
+unsafe impl Send for Bound {}
+
+/// A buffer, in whole pages; integers stand in it as bits.
+struct Memory {
+    data: Shared<f32>,
+    _charge: Charge,
+}
+
+impl Bound {
+    /// Binds the weights.
+    pub fn new(
+        mut player: Box<dyn Player>,
+        plan: Model,
+        file: Arc<MappedFile>,
+        arena: Arc<Arena>,
+        tensors: &[Range<u64>],
+    ) -> Result<Self, Refused> {
+        // SAFETY: a read-only mapping that this keeps for longer than the player.
+        unsafe { player.bind(Buffer::Weights, NonNull::from(file.bytes()), tensors) }?;
+        Ok(Self { player, plan, buffers: HashMap::new(), pages: None, arena, _file: file })
+    }
+
+    /// Binds what a pass needs, writes what it is told by, and lists its dispatches.
+    pub fn prepare(&mut self, pass: &Pass<'_>) -> Result<Vec<Dispatch>, Fault> {
+        let (first, end) = (pass.cache.len(), pass.cache.len() + pass.tokens.len());
+        self.plan.max_pages = number(end.div_ceil(PAGE));
+        let shape = sprat_metal::Pass {
+            tokens: number(pass.tokens.len()),
+            first: number(first),
+            wanted: number(pass.wanted),
+            top_k: None,
+        };
+        for buffer in OF_A_PASS {
+            let bytes = self.plan.buffer_bytes(buffer, &shape).expect("a buffer of a pass");
+            self.buffer(buffer, bytes as usize, pass.ledger)?;
+        }
+        let tokens = self.buffer(Buffer::Tokens, 0, pass.ledger)?;
+        pass.tokens.iter().zip(tokens).for_each(|(&token, place)| *place = f32::from_bits(token));
+        let pairs = pass.rope.pairs();
+        let (mut cos, mut sin) = (vec![0.0; pairs], vec![0.0; pairs]);
+        let angles = self.buffer(Buffer::Angles, 0, pass.ledger)?;
+        for (position, angles) in (first..end).zip(angles.chunks_exact_mut((2 * pairs).max(1))) {
+            pass.rope.angles(position, &mut cos, &mut sin);
+            for ((pair, &cos), &sin) in angles.chunks_exact_mut(2).zip(&cos).zip(&sin) {
+                pair.copy_from_slice(&[cos, sin]);
+            }
+        }
+        let max_pages = self.plan.max_pages as usize;
+        let table = self.buffer(Buffer::PageTable, 4 * self.plan.layers.len() * max_pages, pass.ledger)?;
+        for (places, row) in pass.cache.places().zip(table.chunks_exact_mut(max_pages)) {
+            let unit = |start_bytes: usize| f32::from_bits(number(start_bytes / PAGE_BYTES as usize));
+            places.zip(row).for_each(|(place, entry)| *entry = unit(place));
+        }
+        self.bind_pages()?;
+        Ok(self.plan.pass(&shape).0)
+    }
+
+    /// Plays dispatches of the pass that was prepared.
+    pub fn play(&mut self, list: &[Dispatch]) -> Result<(), Fault> {
+        Ok(self.player.play(list)?)
+    }
+
+    /// Logits of so many tokens.
+    pub fn logits(&mut self, wanted: usize) -> &mut [f32] {
+        let len = wanted * self.plan.output.rows as usize;
+        self.buffers.get_mut(&Buffer::Logits).map_or(&mut [], |memory| &mut memory.data.as_mut_slice()[..len])
+    }
+
+    /// Gives back all buffers but weights and pages.
+    pub fn release(&mut self) {
+        for (buffer, memory) in self.buffers.drain() {
+            self.player.release(buffer);
+            drop(memory);
+        }
+    }
+
+    /// A buffer of at least `bytes`, which is bound anew if it has to grow. Grown ones hold zeros.
+    fn buffer(&mut self, buffer: Buffer, bytes: usize, ledger: &Arc<Ledger>) -> Result<&mut [f32], Fault> {
+        let bytes = bytes.max(1).next_multiple_of(PAGE_BYTES as usize);
+        if self.buffers.get(&buffer).is_none_or(|memory| memory.data.bytes() < bytes) {
+            let charge =
+                ledger.charge("buffers of the GPU", bytes).map_err(|error| Fault::Refused(error.to_string()))?;
+            let data = Shared::mapped(bytes / size_of::<f32>());
+            let data = data.ok_or_else(|| Fault::Refused(format!("no memory for {bytes} bytes")))?;
+            // SAFETY: a mapping of its own in whole pages of the system. It stays until the next one is bound: it is put in the
+            // place of the old one after that, or goes at once if the player refuses it. Only `prepare` and `logits` touch it,
+            // and neither while a list is played, since both take `&mut self`.
+            unsafe { self.player.bind(buffer, data.memory(), &[]) }?;
+            self.buffers.insert(buffer, Memory { data, _charge: charge });
+        }
+        Ok(self.buffers.get_mut(&buffer).map_or(&mut [], |memory| memory.data.as_mut_slice()))
+    }
+
+    /// Binds the arena as far as pages lie in it.
+    fn bind_pages(&mut self) -> Result<(), Fault> {
+        let reached = self.arena.reached();
+        if self.pages != Some(reached) {
+            // SAFETY: mapped as long as the arena, which this keeps. While a list is played, its sequence waits; those of others
+            // write pages of their own only, and the list none of theirs.
+            unsafe { self.player.bind(Buffer::Pages, reached, &[]) }?;
+            self.pages = Some(reached);
+        }
+        Ok(())
+    }
+}
+
+impl From<Refused> for Fault {
+    fn from(refused: Refused) -> Self {
+        Self::Refused(refused.reason)
+    }
+}
+
+/// Tokens, positions and pages are far below 32 bits.
+fn number(x: usize) -> u32 {
+    u32::try_from(x).expect("a count of a pass")
+}

@@ -1,0 +1,72 @@
+//! The device as a player: memory of the process wrapped, lists played one after the other.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::thread;
+
+use super::{Bound, Error, Gpu};
+use crate::dispatch::{Buffer, Dispatch};
+use crate::player::{Player, Refused};
+
+/// The system's GPU and what it is bound to.
+pub struct Device {
+    gpu: Arc<Gpu>,
+    bound: Bound,
+}
+
+impl Device {
+    /// The system's GPU, its shaders compiled.
+    pub fn new() -> Result<Self, Error> {
+        let device = Self::compiling()?;
+        device.gpu.compile()?;
+        Ok(device)
+    }
+
+    /// The system's GPU, its shaders being compiled on a thread of their own. Until that is done it refuses lists.
+    pub fn compiling() -> Result<Self, Error> {
+        let gpu = Arc::new(Gpu::new()?);
+        let compiled = gpu.clone();
+        // What goes wrong there is told to whoever plays the first list.
+        let compile = move || {
+            let _told_later = compiled.compile();
+        };
+        if thread::Builder::new().name("sprat-shaders".to_owned()).spawn(compile).is_err() {
+            gpu.compile()?;
+        }
+        Ok(Self { gpu, bound: Bound { weights: None, buffers: HashMap::new() } })
+    }
+}
+
+impl Player for Device {
+    unsafe fn bind(&mut self, buffer: Buffer, memory: NonNull<[u8]>, tensors: &[Range<u64>]) -> Result<(), Refused> {
+        if buffer == Buffer::Weights {
+            // SAFETY: passed on to the caller; `play` waits, so nothing works on it any more when it goes.
+            let weights = unsafe { self.gpu.wrap(memory.cast(), memory.len() as u64, tensors.to_vec()) };
+            self.bound.weights = Some(weights?);
+        } else {
+            // SAFETY: as above.
+            let wrapped = unsafe { self.gpu.wrap_whole(memory) };
+            self.bound.buffers.insert(buffer, wrapped?);
+        }
+        Ok(())
+    }
+
+    fn release(&mut self, buffer: Buffer) {
+        self.bound.buffers.remove(&buffer);
+    }
+
+    fn play(&mut self, list: &[Dispatch]) -> Result<(), Refused> {
+        if !self.gpu.is_compiled() {
+            return Err(Refused { reason: "the shaders are being compiled".to_owned() });
+        }
+        Ok(self.gpu.start(list, &self.bound)?.wait()?)
+    }
+}
+
+impl From<Error> for Refused {
+    fn from(error: Error) -> Self {
+        Self { reason: error.to_string() }
+    }
+}
