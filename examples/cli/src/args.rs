@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use lexopt::prelude::{Long, Short, Value, ValueExt};
 use sprat::{
-    ContextOptions, GenerationOptions, KvFormat, Model, OpenOptions, Session, SessionOptions, TemplateChoice, WhenFull,
+    Backend, ContextOptions, GenerationOptions, KvFormat, Model, OpenOptions, Session, SessionOptions, TemplateChoice,
+    WhenFull,
 };
 
 use crate::bundled;
@@ -32,6 +33,7 @@ pub struct Args {
     pub generate: Option<usize>,
     pub depth: Option<usize>,
     pub repeat: Option<usize>,
+    pub backend: Backend,
     pub context: ContextOptions,
     pub generation: GenerationOptions,
     pub temperature: Option<f32>, // as given; also in `generation`
@@ -105,6 +107,7 @@ impl Args {
             "--threads" => self.context.threads = Some(positive(p, name)?),
             "--batch" => self.context.batch = Some(positive(p, name)?),
             "--kv" => self.context.kv_format = kv_format(&string(p, name)?)?,
+            "--backend" => self.backend = backend(&string(p, name)?)?,
             "--context" => self.context.max_positions = Some(positive(p, name)?),
             "--max-tokens" => self.generation.max_tokens = value(p, name)?,
             "--temperature" => {
@@ -136,7 +139,7 @@ impl Args {
             }
         };
         let template = self.template.as_ref().map(choice).transpose()?;
-        Ok(OpenOptions { template, ..OpenOptions::default() })
+        Ok(OpenOptions { template, backend: self.backend, ..OpenOptions::default() })
     }
 
     /// The session that was named, or a new one.
@@ -176,6 +179,15 @@ fn positive(p: &mut lexopt::Parser, name: &str) -> Result<usize, Failure> {
     match value(p, name)? {
         0 => Err(Failure::Usage(format!("{name}: must be at least 1"))),
         n => Ok(n),
+    }
+}
+
+fn backend(text: &str) -> Result<Backend, Failure> {
+    match text {
+        "auto" => Ok(Backend::Auto),
+        "cpu" => Ok(Backend::Cpu),
+        "gpu" => Ok(Backend::Gpu),
+        _ => Err(Failure::Usage(format!("--backend: `{text}` is none of auto, cpu, gpu"))),
     }
 }
 

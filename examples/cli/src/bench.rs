@@ -27,7 +27,7 @@ pub fn bench(args: &Args) -> Result<(), Failure> {
     let never = AtomicBool::new(false);
 
     let start = Instant::now();
-    let model = Arc::new(Model::open(path)?);
+    let model = Arc::new(Model::open_with(path, &args.open_options()?)?);
     let open_ms = ms(start);
     let mut context = Context::new(model.clone(), &options)?;
     context.feed(&tokens(&model, 0, FIRST_PROMPT), &never)?;
@@ -50,6 +50,7 @@ pub fn bench(args: &Args) -> Result<(), Failure> {
     drop(progress);
     // What Sprat itself took; the pages of the file are counted apart.
     let anonymous = anonymous_bytes().saturating_sub(before);
+    let computed = context.take_computed();
     let (resident, kv) = (model.resident_bytes(), context.kv_bytes());
     let threads = options.threads.unwrap_or_else(sprat::default_workers);
     let read = read_gb_per_s(path, threads)?;
@@ -64,6 +65,8 @@ pub fn bench(args: &Args) -> Result<(), Failure> {
             "kv_bytes": kv,
             "bytes_per_token": model.bytes_per_token(),
             "read_gb_per_s": read,
+            "cpu_tokens": computed.cpu_tokens,
+            "gpu_tokens": computed.gpu_tokens,
         });
         return print(&format!("{report}\n"));
     }
@@ -72,6 +75,10 @@ pub fn bench(args: &Args) -> Result<(), Failure> {
     let used = generated * model.bytes_per_token() as f64 / 1e9;
     let lines = [
         format!("{} threads, kernels {}", threads, sprat::instruction_sets().last().unwrap_or_default()),
+        match &model.info().gpu {
+            Ok(()) => format!("GPU         {:9} tokens, CPU {}", computed.gpu_tokens, computed.cpu_tokens),
+            Err(fault) => format!("GPU         none: {fault}"),
+        },
         format!("prompt      {:9.1} tokens/s  ({prompt} tokens, median of {repeat})", median(&prompt_rates)),
         format!("generate    {generated:9.1} tokens/s  ({generate} tokens at depth {depth})"),
         format!("open        {open_ms:9.1} ms"),

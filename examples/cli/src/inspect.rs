@@ -60,6 +60,10 @@ fn describe(out: &mut String, parts: &[Contents], bytes: usize, model: &Result<M
             for name in model.unused_tensors() {
                 writeln!(out, "  but tensor {name} is not used")?;
             }
+            match &model.info().gpu {
+                Ok(()) => writeln!(out, "GPU: yes")?,
+                Err(fault) => writeln!(out, "GPU: no, {fault}")?,
+            }
             writeln!(out, "memory: {:.1} MB of file pages, and for the KV cache", bytes as f64 / 1e6)?;
             for positions in CONTEXTS {
                 let bytes = positions * model.kv_bytes_per_position(KvFormat::F16);

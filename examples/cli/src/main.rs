@@ -31,7 +31,7 @@ usage: sprat COMMAND [OPTIONS]
   perplexity  of a text: --file T
   bench       speed and memory: [--prompt N] [--generate N] [--depth N] [--repeat N] [--json]
 
-options of all: --model FILE, --threads N, --context N, --kv f16|q8_0|q4_0; without --model, the repository's own small model answers
+options of all: --model FILE, --threads N, --context N, --kv f16|q8_0|q4_0, --backend auto|cpu|gpu; without --model, the repository's own small model answers
 of chat and run: --system TEXT, --template NAME-OR-FILE, --session FILE, --slide, --max-tokens N, --temperature T,
                  --top-k N, --top-p P, --min-p P, --seed S";
 
