@@ -9,7 +9,19 @@ use sprat_tests::small::Small;
 use crate::players::{Refusing, open};
 
 /// Those that the plan describes.
-const SUPPORTED: &[&str] = &["llama", "qwen2", "qwen3", "phi3"];
+const SUPPORTED: &[&str] = &[
+    "llama",
+    "qwen2",
+    "qwen3",
+    "mistral3",
+    "gemma2",
+    "gemma3",
+    "phi3",
+    "smollm3",
+    "granite",
+    "olmo2",
+    "hunyuan-dense",
+];
 
 #[test]
 fn each_family_has_a_gpu_or_is_told_what_there_are_no_shaders_for() {

@@ -79,6 +79,28 @@ fn fused_tensors_and_partial_rotation_are() {
 }
 
 #[test]
+fn windows_caps_factors_and_norms_in_other_places_are() {
+    check("gemma3", TensorKind::Q4_0);
+    check("olmo2", TensorKind::Q5_0);
+    check("granite", TensorKind::Q5_K);
+}
+
+#[test]
+fn a_cache_of_bytes_is_near_the_cpu_s() {
+    let _foreground = foreground();
+    let path = Small::new("mistral3", TensorKind::Q8_0).path();
+    let options = sprat::ContextOptions { kv_format: KvFormat::Q8_0, ..Default::default() };
+    let tokens = tokens(18);
+    let [on_gpu, on_cpu] = [open(gpu(), &path, Backend::Gpu), on_cpu(&path)].map(|model| {
+        let mut context = Context::new(model, &options).expect("good options");
+        (logits(&mut context, &tokens, &[11, 4, 1, 1, 1]), context.take_computed())
+    });
+    assert_eq!(on_gpu.1, Computed { cpu_tokens: 0, gpu_tokens: 18 });
+    let divergence = divergence(&on_cpu.0, &on_gpu.0);
+    assert!(divergence < DIVERGENCE, "{divergence:e} from the CPU");
+}
+
+#[test]
 fn a_cache_that_has_no_shaders_is_the_cpu_s() {
     let _foreground = foreground();
     let nobody = Box::new(Refusing { memory: false, asked: Default::default() });

@@ -193,6 +193,12 @@ impl KvCache {
         Self { format, layers: Vec::new(), states: States::default(), len: 0, approximate_from: None, home, file: None }
     }
 
+    /// How new pages store keys and values.
+    #[cfg(feature = "metal")]
+    pub fn format(&self) -> KvFormat {
+        self.format
+    }
+
     /// Positions that are filled.
     pub fn len(&self) -> usize {
         self.len

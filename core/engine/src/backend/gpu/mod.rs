@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sprat_gguf::Contents;
 use sprat_kernels::KvFormat;
-use sprat_metal::{MATMAT_TOKENS, PAGE_BYTES, Player};
+use sprat_metal::{Cache, MATMAT_TOKENS, PAGE_BYTES, Player};
 
 use super::Backend;
 use super::cpu::{Arena, KvCache, Ledger, PAGE, Tickets};
@@ -47,12 +47,21 @@ pub struct Pass<'a> {
     pub wanted: usize,
     /// The cache, adopted by the arena, with room for all of `tokens`.
     pub cache: &'a KvCache,
-    /// The rotary embedding.
-    pub rope: &'a Rope,
+    /// The rotary embeddings.
+    pub ropes: &'a [Rope],
     /// Counts the buffers.
     pub ledger: &'a Arc<Ledger>,
     /// Ends it early.
     pub stop: &'a AtomicBool,
+}
+
+/// How the shaders name a format of caches; none if they do not know it.
+fn cache_of(format: KvFormat) -> Option<Cache> {
+    match format {
+        KvFormat::F16 => Some(Cache::F16),
+        KvFormat::Q8_0 => Some(Cache::Q8_0),
+        KvFormat::Q4_0 => None,
+    }
 }
 
 /// Why a pass was not done. What it had of the cache behind the filled positions holds anything.
@@ -86,7 +95,7 @@ impl Gpu {
 
     /// Whether a cache of this format can be its.
     pub fn takes(&self, format: KvFormat) -> bool {
-        format == KvFormat::F16
+        cache_of(format).is_some()
     }
 
     /// Gives back the memory that computing takes; the next pass takes it anew. Waits for one that runs.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use sprat_metal::{Buffer, Dispatch, Model, PAGE_BYTES, Player, Refused};
 
-use super::{Fault, Pass};
+use super::{Fault, Pass, cache_of};
 use crate::backend::cpu::{Arena, Charge, Ledger, PAGE, Shared};
 use crate::file::MappedFile;
 
@@ -60,6 +60,9 @@ impl Bound {
     pub fn prepare(&mut self, pass: &Pass<'_>) -> Result<Vec<Dispatch>, Fault> {
         let (first, end) = (pass.cache.len(), pass.cache.len() + pass.tokens.len());
         self.plan.max_pages = number(end.div_ceil(PAGE));
+        let format = pass.cache.format();
+        self.plan.cache =
+            cache_of(format).ok_or_else(|| Fault::Refused(format!("no shaders for a cache of {format:?}")))?;
         let shape = sprat_metal::Pass {
             tokens: number(pass.tokens.len()),
             first: number(first),
@@ -72,11 +75,12 @@ impl Bound {
         }
         let tokens = self.buffer(Buffer::Tokens, 0, pass.ledger)?;
         pass.tokens.iter().zip(tokens).for_each(|(&token, place)| *place = f32::from_bits(token));
-        let pairs = pass.rope.pairs();
+        let pairs = pass.ropes[0].pairs();
         let (mut cos, mut sin) = (vec![0.0; pairs], vec![0.0; pairs]);
         let angles = self.buffer(Buffer::Angles, 0, pass.ledger)?;
-        for (position, angles) in (first..end).zip(angles.chunks_exact_mut((2 * pairs).max(1))) {
-            pass.rope.angles(position, &mut cos, &mut sin);
+        let rows = pass.ropes.iter().flat_map(|rope| (first..end).map(move |position| (rope, position)));
+        for ((rope, position), angles) in rows.zip(angles.chunks_exact_mut((2 * pairs).max(1))) {
+            rope.angles(position, &mut cos, &mut sin);
             for ((pair, &cos), &sin) in angles.chunks_exact_mut(2).zip(&cos).zip(&sin) {
                 pair.copy_from_slice(&[cos, sin]);
             }

@@ -37,7 +37,7 @@ impl Context {
         }
         let started = Instant::now();
         let Self { cache, ropes, scratch, .. } = self;
-        let pass = Pass { tokens, wanted, cache, rope: &ropes[0], ledger: &model.home.ledger, stop };
+        let pass = Pass { tokens, wanted, cache, ropes, ledger: &model.home.ledger, stop };
         let done = gpu.pass(&pass, |logits| {
             if let Some(head) = head {
                 head.take(0, 0, logits);
