@@ -199,7 +199,11 @@ impl Gpu {
         bound: &Bound,
     ) -> Result<(), Error> {
         encoder.setComputePipelineState(self.pipeline(dispatch)?.as_ref());
+        // Metal's checks, which Xcode turns on for debug runs, end the app where an argument that a kernel has is bound to nothing.
+        let is_plain = |binding: &&Binding| matches!(binding, Binding::Memory(buffer, _) if *buffer != Buffer::Weights);
+        let anything = dispatch.bindings.iter().find(is_plain);
         for (index, binding) in dispatch.bindings.iter().enumerate() {
+            let binding = if *binding == Binding::Unused { anything.unwrap_or(binding) } else { binding };
             let (memory, offset) = match binding {
                 Binding::Constants(words) => {
                     let bytes = NonNull::from(words.as_slice()).cast::<c_void>();
