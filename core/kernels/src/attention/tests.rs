@@ -179,7 +179,7 @@ type Shape = (usize, usize, usize, usize);
 /// interprets.
 const SHAPES: &[Shape] = if cfg!(miri) { &FEW } else { &ALL };
 
-const FEW: [Shape; 4] = [(3, 8, 8, 17), (2, 32, 32, 65), (2, 40, 24, 3), (131, 8, 8, 1)];
+const FEW: [Shape; 3] = [(3, 8, 8, 17), (1, 32, 32, 65), (2, 40, 24, 3)];
 
 const ALL: [Shape; 16] = [
     (1, 64, 64, 64),
@@ -207,8 +207,8 @@ fn cases() -> impl Iterator<Item = Case> {
         let fits = |&&(_, dk, dv, _): &&Shape| dk.is_multiple_of(32) && dv.is_multiple_of(32);
         all.extend(SHAPES.iter().filter(fits).map(|&shape| Case::stored(&mut random, format, shape)));
     }
-    let (groups, dim, n): (&[usize], _, _) = if cfg!(miri) { (&[1], 8, 65) } else { (&[1, 2, 3, 4, 7], 64, 140) };
-    all.extend(groups.iter().map(|&group| Case::causal(&mut random, group, 9, dim, n)));
+    let groups: &[usize] = if cfg!(miri) { &[] } else { &[1, 2, 3, 4, 7] };
+    all.extend(groups.iter().map(|&group| Case::causal(&mut random, group, 9, 64, 140)));
     all.into_iter()
 }
 
