@@ -23,18 +23,19 @@ pub(crate) unsafe fn of_32<S: tile32::Shape, const F: usize, const T: usize>(
     let bytes = format.block_bytes();
     let ones = _mm256_set1_epi16(1);
     let mut acc = [_mm256_setzero_ps(); T];
+    // One token is done with a block sooner than the next one comes from the second-level cache: it is read a block before.
+    // SAFETY: there is a block of every row.
+    let mut next = unsafe { unpack32::read::<F>(rows, 0) };
     for b in 0..tile.blocks {
         prefetch_rows(ahead, b, bytes);
-        let at = b * bytes;
         // SAFETY: block `b` of every row and token is readable, as is its entry in the sums.
         unsafe {
-            let top = match format {
-                Format::Q5_0 => unpack256::gather(rows, at + 2),
-                Format::Q5_1 => unpack256::gather(rows, at + 4),
-                _ => _mm256_setzero_si256(),
-            };
-            let w = unpack32::groups::<F>(rows, at, top);
-            let (d, m) = unpack32::factors::<F>(unpack256::gather(rows, at));
+            let raw = if T == 1 { next } else { unpack32::read::<F>(rows, b * bytes) };
+            if T == 1 && b + 1 < tile.blocks {
+                next = unpack32::read::<F>(rows, (b + 1) * bytes);
+            }
+            let w = unpack32::groups::<F>(raw.values, raw.top);
+            let (d, m) = unpack32::factors::<F>(raw.head);
             for (t, acc) in acc.iter_mut().enumerate() {
                 let sum = tile.sums.add(t * tile.sums_stride + b * 4);
                 let q = tile.q.add(t * tile.q_stride + b * 32);

@@ -4,6 +4,7 @@ use std::arch::x86_64::*;
 use std::mem::MaybeUninit;
 
 use super::unpack::{Rows, look_up, nibbles, store, transpose};
+use super::unpack256::gather;
 use crate::block::{IQ4_VALUES, MXFP4_VALUES};
 use crate::format::Format;
 
@@ -75,7 +76,7 @@ pub(crate) unsafe fn unpack<const F: usize, const STRIDE: usize>(
             } else {
                 _mm256_setzero_si256()
             };
-            let groups = groups::<F>(rows, b * bytes, top);
+            let groups = groups::<F>(values::<F>(rows, b * bytes), top);
             for (g, v) in groups.into_iter().enumerate() {
                 store(to.add(g * STRIDE), v);
             }
@@ -91,27 +92,72 @@ pub(crate) unsafe fn unpack<const F: usize, const STRIDE: usize>(
     }
 }
 
-/// The unsigned values of the block at `at` of each row: 8 groups of 4 k. `top` holds the 32 high bits of 5-bit formats.
+/// What a block of each of eight rows holds, a row in each lane.
+#[derive(Clone, Copy)]
+pub(crate) struct Raw {
+    /// The first 4 bytes.
+    pub head: __m256i,
+    /// The 32 high bits of 5-bit formats.
+    pub top: __m256i,
+    /// 16 bytes of values, or 32 of Q8_0.
+    pub values: [__m256i; 8],
+}
+
+/// Reads the block at `at` of each row.
 ///
 /// # Safety
 /// The block is readable.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(crate) unsafe fn groups<const F: usize>(rows: &Rows, at: usize, top: __m256i) -> [__m256i; 8] {
+pub(crate) unsafe fn read<const F: usize>(rows: &Rows, at: usize) -> Raw {
     // SAFETY: every read is inside the block.
     unsafe {
-        match const { Format::ALL[F] } {
-            Format::Q4_0 => halves(rows, at + 2),
-            Format::Q4_1 => halves(rows, at + 4),
-            Format::Q5_0 => with_tops(halves(rows, at + 6), top),
-            Format::Q5_1 => with_tops(halves(rows, at + 8), top),
-            Format::IQ4_NL => coded(halves(rows, at + 2), &IQ4_VALUES, 128),
-            Format::MXFP4 => coded(halves(rows, at + 1), &MXFP4_VALUES, 12),
-            _ => {
-                let (a, b) = (transpose(rows, at + 2), transpose(rows, at + 18));
-                let flip = _mm256_set1_epi8(-128);
-                [a[0], a[1], a[2], a[3], b[0], b[1], b[2], b[3]].map(|v| _mm256_xor_si256(v, flip))
-            }
+        let top = match const { Format::ALL[F] } {
+            Format::Q5_0 => gather(rows, at + 2),
+            Format::Q5_1 => gather(rows, at + 4),
+            _ => _mm256_setzero_si256(),
+        };
+        Raw { head: gather(rows, at), top, values: values::<F>(rows, at) }
+    }
+}
+
+/// The bytes of the values of the block at `at` of each row.
+///
+/// # Safety
+/// The block is readable.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn values<const F: usize>(rows: &Rows, at: usize) -> [__m256i; 8] {
+    let start = match const { Format::ALL[F] } {
+        Format::MXFP4 => 1,
+        Format::Q4_1 => 4,
+        Format::Q5_0 => 6,
+        Format::Q5_1 => 8,
+        _ => 2,
+    };
+    // SAFETY: every read is inside the block.
+    unsafe {
+        let [a, b, c, d] = transpose(rows, at + start);
+        let [e, f, g, h] = match const { Format::ALL[F] } {
+            Format::Q8_0 => transpose(rows, at + start + 16),
+            _ => [_mm256_setzero_si256(); 4],
+        };
+        [a, b, c, d, e, f, g, h]
+    }
+}
+
+/// The unsigned values: 8 groups of 4 k.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(crate) fn groups<const F: usize>(values: [__m256i; 8], top: __m256i) -> [__m256i; 8] {
+    match const { Format::ALL[F] } {
+        Format::Q4_0 | Format::Q4_1 => halves(values),
+        Format::Q5_0 | Format::Q5_1 => with_tops(halves(values), top),
+        Format::IQ4_NL => coded(halves(values), &IQ4_VALUES, 128),
+        Format::MXFP4 => coded(halves(values), &MXFP4_VALUES, 12),
+        _ => {
+            let flip = _mm256_set1_epi8(-128);
+            values.map(|v| _mm256_xor_si256(v, flip))
         }
     }
 }
@@ -128,14 +174,9 @@ pub(crate) fn factors<const F: usize>(head: __m256i) -> (__m256, __m256) {
 }
 
 /// 16 bytes of each row as the 8 groups of their low, then high halves.
-///
-/// # Safety
-/// Every row can be read at `at..at + 16`.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn halves(rows: &Rows, at: usize) -> [__m256i; 8] {
-    // SAFETY: the caller's promise.
-    let v = unsafe { transpose(rows, at) };
+fn halves(v: [__m256i; 8]) -> [__m256i; 8] {
     [
         nibbles::<0>(v[0]),
         nibbles::<0>(v[1]),
@@ -148,15 +189,10 @@ unsafe fn halves(rows: &Rows, at: usize) -> [__m256i; 8] {
     ]
 }
 
-/// 16 bytes of each row as the 8 groups of their low, then high halves, the high ones 16 times too large.
-///
-/// # Safety
-/// Every row can be read at `at..at + 16`.
+/// [`halves`], the high ones 16 times too large.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(crate) unsafe fn unshifted(rows: &Rows, at: usize) -> [__m256i; 8] {
-    // SAFETY: the caller's promise.
-    let v = unsafe { transpose(rows, at) };
+pub(crate) fn unshifted(v: [__m256i; 8]) -> [__m256i; 8] {
     let (low, high) = (_mm256_set1_epi8(0x0F), _mm256_set1_epi8(0xF0_u8 as i8));
     std::array::from_fn(|g| _mm256_and_si256(v[g % 4], if g < 4 { low } else { high }))
 }

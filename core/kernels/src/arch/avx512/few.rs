@@ -7,7 +7,7 @@ use std::arch::x86_64::*;
 use crate::arch::avx2::tile256::{self, Shape};
 use crate::arch::avx2::unpack::{Rows, prefetch_rows};
 use crate::arch::avx2::unpack32::{self, has_min};
-use crate::arch::avx2::unpack256::{self, Lane, gather};
+use crate::arch::avx2::unpack256::{self, Lane};
 use crate::arch::avx2::{load, splat, splat_f32};
 use crate::arch::panel::Tile;
 use crate::format::Format;
@@ -21,21 +21,22 @@ pub(crate) unsafe fn of_32<const F: usize, const T: usize>(rows: &Rows, ahead: *
     let format = const { Format::ALL[F] };
     let bytes = format.block_bytes();
     let mut acc = [_mm256_setzero_ps(); T];
+    // One token is done with a block sooner than the next one comes from the second-level cache: it is read a block before.
+    // SAFETY: there is a block of every row.
+    let mut next = unsafe { unpack32::read::<F>(rows, 0) };
     for b in 0..tile.blocks {
         prefetch_rows(ahead, b, bytes);
-        let at = b * bytes;
         // SAFETY: block `b` of every row and token is readable, as is its entry in the sums.
         unsafe {
-            let top = match format {
-                Format::Q5_0 => gather(rows, at + 2),
-                Format::Q5_1 => gather(rows, at + 4),
-                _ => _mm256_setzero_si256(),
-            };
-            let (d, m) = factors::<F>(gather(rows, at));
+            let raw = if T == 1 { next } else { unpack32::read::<F>(rows, b * bytes) };
+            if T == 1 && b + 1 < tile.blocks {
+                next = unpack32::read::<F>(rows, (b + 1) * bytes);
+            }
+            let (d, m) = factors::<F>(raw.head);
             // High halves stay 16 times too large until they are added up: one shift for four.
             let w = match format {
-                Format::Q4_0 => unpack32::unshifted(rows, at + 2),
-                _ => unpack32::groups::<F>(rows, at, top),
+                Format::Q4_0 => unpack32::unshifted(raw.values),
+                _ => unpack32::groups::<F>(raw.values, raw.top),
             };
             for (t, acc) in acc.iter_mut().enumerate() {
                 let sum = tile.sums.add(t * tile.sums_stride + b * 4);
