@@ -25,5 +25,7 @@ pub fn run(context: &Context) -> Result<()> {
         let device = ["clippy", "-p", "sprat-metal", "-p", "sprat", "--lib", "--features", "sprat/metal", "--locked"];
         Program::cargo(context).args(device).args(["--target", target]).args(no_warnings).run(context)?;
     }
-    Ok(())
+    // The device's own tests, which run on a Mac alone.
+    let tests = ["clippy", "-p", "sprat-metal", "--lib", "--tests", "--locked", "--target", IOS];
+    Program::cargo(context).args(tests).args(no_warnings).run(context)
 }
