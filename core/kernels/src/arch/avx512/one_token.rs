@@ -97,7 +97,13 @@ pub(crate) unsafe fn q6_k(rows: &Rows, ahead: *const u8, tile: &Tile) {
         let v = _mm256_ternarylogic_epi32::<0xCA>(_mm256_set1_epi8(15), low, high);
         _mm256_and_si256(v, _mm256_set1_epi8(63))
     };
+    // A block of a row: its scales, and its low and high bits.
+    let read = |row: *const u8| {
+        // SAFETY: the block is readable.
+        unsafe { (_mm_loadu_si128(row.add(192).cast()), [0, 32, 64, 96, 128, 160].map(|i| load(row.add(i)))) }
+    };
     let mut acc = _mm256_setzero_ps();
+    let mut next = read(rows[0]);
     for b in 0..tile.blocks {
         prefetch_rows(ahead, b, bytes);
         let at = b * bytes;
@@ -108,8 +114,13 @@ pub(crate) unsafe fn q6_k(rows: &Rows, ahead: *const u8, tile: &Tile) {
             let minus_sums = _mm256_sub_epi16(_mm256_setzero_si256(), minus_sums);
             let mut sums = [_mm256_setzero_si256(); 8];
             for (r, sum) in sums.iter_mut().enumerate() {
-                let row = rows[r].add(at);
-                let scales = _mm_loadu_si128(row.add(192).cast());
+                let (scales, parts) = next;
+                // A row before, from the second-level cache.
+                if r < 7 {
+                    next = read(rows[r + 1].add(at));
+                } else if b + 1 < tile.blocks {
+                    next = read(rows[0].add(at + bytes));
+                }
                 let scales = _mm256_cvtepi8_epi16(_mm_shuffle_epi8(scales, order));
                 // Scale i of each half in the lower 16 bits of its lanes, 0 above.
                 let scale = |i: usize| {
@@ -119,8 +130,8 @@ pub(crate) unsafe fn q6_k(rows: &Rows, ahead: *const u8, tile: &Tile) {
                 // The bias first: -32 times each scale times its sum.
                 let mut isum = _mm256_slli_epi32::<5>(_mm256_madd_epi16(scales, minus_sums));
                 for half in 0..2 {
-                    let low = [0, 32].map(|i| load(row.add(half * 64 + i)));
-                    let high = load(row.add(128 + half * 32));
+                    let low = [parts[half * 2], parts[half * 2 + 1]];
+                    let high = parts[4 + half];
                     let mut add = |j: usize, w| isum = add_scaled(isum, w, q[half * 4 + j], scale(half * 4 + j));
                     add(0, six(low[0], _mm256_slli_epi16::<4>(high)));
                     add(1, six(low[1], _mm256_slli_epi16::<2>(high)));
