@@ -266,7 +266,9 @@ mod tests {
 
     #[test]
     fn every_set_gives_the_bits_of_scalar() {
-        for (n, k, taps) in [(1, 1, 1), (5, 7, 2), (64, 64, 3), (33, 128, 4), (16, 100, 4), (3, 17, 5), (0, 16, 3)] {
+        // The last three are more than Miri, which interprets, can do.
+        let shapes = [(1, 1, 1), (5, 7, 2), (3, 17, 5), (0, 16, 3), (64, 64, 3), (33, 128, 4), (16, 100, 4)];
+        for (n, k, taps) in shapes.into_iter().take(if cfg!(miri) { 4 } else { 7 }) {
             let expected = run(Isa::available()[0], n, k, taps, n.max(1));
             for isa in Isa::available() {
                 assert_eq!(bits(&run(isa, n, k, taps, n.max(1))), bits(&expected), "{} {n} {k} {taps}", isa.name());
@@ -277,12 +279,13 @@ mod tests {
     #[test]
     fn a_state_may_be_cut_into_rows() {
         let isa = Isa::detect();
+        let (n, k) = if cfg!(miri) { (7, 17) } else { (24, 64) };
         let sorted = |piece| {
-            let mut values: Vec<u32> = bits(&run(isa, 24, 64, 4, piece));
+            let mut values: Vec<u32> = bits(&run(isa, n, k, 4, piece));
             values.sort_unstable(); // pieces only change the order in which outputs are listed
             values
         };
-        assert_eq!(sorted(24), sorted(5));
+        assert_eq!(sorted(n), sorted(5));
     }
 
     #[test]
