@@ -60,6 +60,8 @@ impl Vector for Lanes {
         self
     }
 
+    // A call each: unrolled, they would make the largest function of the library.
+    #[inline(never)]
     fn fma(mut self, b: Self, c: Self) -> Self {
         for ((a, b), c) in self.0.iter_mut().zip(b.0).zip(c.0) {
             *a = a.mul_add(b, c);
