@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use sprat_ffi::{
-    FfiError, GenerationOptions, KvFormat, Model, OpenOptions, Probe, Role, Session, SessionOptions, Source,
+    Backend, FfiError, GenerationOptions, KvFormat, Model, OpenOptions, Probe, Role, Session, SessionOptions, Source,
     StopReason, TemplateChoice, Tool, Trim, WhenFull, device, guard_mapped_files, probe, probe_header,
     saved_transcript,
 };
@@ -225,6 +225,12 @@ fn options_of_models_and_sessions_reach_the_engine() {
         about(named(TemplateChoice::Builtin { name: "?".into() })),
         Err(FfiError::InvalidArgument { .. })
     ));
+    let on = |backend| OpenOptions { backend: Some(backend), ..Default::default() };
+    let cpu = Model::open(file.clone(), on(Backend::Cpu)).and_then(|model| model.info()).expect("it is there");
+    assert_eq!(cpu.gpu_fault.as_deref(), Some("the CPU was asked for"));
+    // This library has none; one for Apple's systems may.
+    let gpu = Model::open(file.clone(), on(Backend::Gpu)).map(|model| model.info().expect("open").gpu_fault);
+    assert!(matches!(gpu, Ok(None) | Err(FfiError::Unsupported { .. })));
 
     let model = model();
     let with = |options: SessionOptions| model.session(options).expect("a session");

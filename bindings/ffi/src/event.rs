@@ -55,6 +55,10 @@ pub struct Reply {
     pub first_token_ms: f64,
     /// Tokens per second after the first.
     pub tokens_per_s: f64,
+    /// Tokens of the turn that the CPU computed, prompt and reply.
+    pub cpu_tokens: u64,
+    /// Tokens of the turn that the GPU computed.
+    pub gpu_tokens: u64,
     /// How far heat, battery, background or memory held the turn back.
     pub restraint: Restraint,
     /// Memory at the end of the turn.
@@ -76,6 +80,8 @@ impl From<sprat::Reply> for Reply {
             approximate: reply.approximate,
             first_token_ms: reply.first_token_ms,
             tokens_per_s: reply.tokens_per_s,
+            cpu_tokens: reply.computed.cpu_tokens as u64,
+            gpu_tokens: reply.computed.gpu_tokens as u64,
             restraint: reply.restraint.into(),
             memory: reply.memory.into(),
         }

@@ -28,7 +28,7 @@ pub use model::{Model, ModelInfo};
 pub use options::{GenerationOptions, KvFormat, LogitBias, SessionOptions, WhenFull};
 pub use probe::{Probe, probe, probe_header};
 pub use session::{Session, saved_transcript};
-pub use source::{OpenOptions, Source, TemplateChoice};
+pub use source::{Backend, OpenOptions, Source, TemplateChoice};
 pub use stream::ReplyStream;
 
 uniffi::setup_scaffolding!("sprat");

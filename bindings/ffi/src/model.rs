@@ -31,6 +31,8 @@ pub struct ModelInfo {
     pub parts: u32,
     /// Names of the file's tensors that its family has no use for: a sign of a file that is not what it says.
     pub unused_tensors: Vec<String>,
+    /// Why no GPU computes for it; none where one does.
+    pub gpu_fault: Option<String>,
 }
 
 impl From<&sprat::Model> for ModelInfo {
@@ -46,6 +48,7 @@ impl From<&sprat::Model> for ModelInfo {
             kv_bytes_per_token: model.kv_bytes_per_position(sprat::KvFormat::default()) as u64,
             parts: model.parts().len() as u32,
             unused_tensors: model.unused_tensors().to_vec(),
+            gpu_fault: info.gpu.err().map(|fault| fault.to_string()),
         }
     }
 }

@@ -77,6 +77,27 @@ impl From<TemplateChoice> for sprat::TemplateChoice {
     }
 }
 
+/// What computes a model's passes. The same text comes of all wherever the two likeliest tokens were not nearly alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, uniffi::Enum)]
+pub enum Backend {
+    /// The GPU reads prompts and writes where it is faster; the CPU does what it cannot.
+    Auto,
+    /// The CPU.
+    Cpu,
+    /// The GPU, and the CPU where it refuses and in the background. Opening fails where there is none for the model.
+    Gpu,
+}
+
+impl From<Backend> for sprat::Backend {
+    fn from(backend: Backend) -> Self {
+        match backend {
+            Backend::Auto => Self::Auto,
+            Backend::Cpu => Self::Cpu,
+            Backend::Gpu => Self::Gpu,
+        }
+    }
+}
+
 /// Choices when a model is opened.
 #[derive(Clone, Debug, Default, uniffi::Record)]
 pub struct OpenOptions {
@@ -84,11 +105,14 @@ pub struct OpenOptions {
     pub template: Option<TemplateChoice>,
     /// Anonymous bytes that all sessions of the model together may allocate; none for no limit.
     pub max_anonymous_bytes: Option<u64>,
+    /// What computes; none for the engine's choice.
+    pub backend: Option<Backend>,
 }
 
 impl From<OpenOptions> for sprat::OpenOptions {
     fn from(options: OpenOptions) -> Self {
         let max_anonymous_bytes = options.max_anonymous_bytes.and_then(|bytes| usize::try_from(bytes).ok());
-        Self { template: options.template.map(Into::into), max_anonymous_bytes, ..Self::default() }
+        let backend = options.backend.map(Into::into).unwrap_or_default();
+        Self { template: options.template.map(Into::into), max_anonymous_bytes, backend }
     }
 }

@@ -32,7 +32,8 @@ private struct LibraryModel: ModelHandle {
         return ModelInfo(
             name: info.name, family: info.family, template: info.template, contextTokens: Int(info.contextTokens),
             fileBytes: Int64(info.fileBytes), bytesPerToken: Int64(info.bytesPerToken),
-            kvBytesPerToken: Int64(info.kvBytesPerToken), parts: Int(info.parts), unusedTensors: info.unusedTensors)
+            kvBytesPerToken: Int64(info.kvBytesPerToken), parts: Int(info.parts), unusedTensors: info.unusedTensors,
+            gpuFault: info.gpuFault)
     }
 
     func session(instructions: String?, options: SessionOptions) throws(SpratError) -> any SessionHandle {

@@ -17,7 +17,18 @@ extension OpenOptions {
     func lowered() throws(SpratError) -> SpratBindings.OpenOptions {
         SpratBindings.OpenOptions(
             template: template?.lowered,
-            maxAnonymousBytes: try unsigned64("maximumAnonymousBytes", maximumAnonymousBytes))
+            maxAnonymousBytes: try unsigned64("maximumAnonymousBytes", maximumAnonymousBytes),
+            backend: backend?.lowered)
+    }
+}
+
+extension Backend {
+    fileprivate var lowered: SpratBindings.Backend {
+        switch self {
+        case .auto: .auto
+        case .cpu: .cpu
+        case .gpu: .gpu
+        }
     }
 }
 

@@ -21,7 +21,7 @@ private let fakeContextTokens = 4096
 final class Script: ModelHandle, @unchecked Sendable {
     static let about = ModelInfo(
         name: "fake", family: "fake", template: "none", contextTokens: fakeContextTokens, fileBytes: 0, bytesPerToken: 0,
-        kvBytesPerToken: 0, parts: 1, unusedTensors: [])
+        kvBytesPerToken: 0, parts: 1, unusedTensors: [], gpuFault: nil)
 
     let pause: Duration
     let failure: SpratError?

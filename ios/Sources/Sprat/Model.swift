@@ -119,6 +119,8 @@ public struct ModelInfo: Sendable, Equatable {
     public let parts: Int
     /// Names of the file's tensors that its family has no use for: a sign of a file that is not what it says.
     public let unusedTensors: [String]
+    /// Why no GPU computes for it; nil where one does.
+    public let gpuFault: String?
 }
 
 /// Runs something that blocks for a while where blocking is harmless: not on Swift's few cooperative threads.

@@ -18,12 +18,26 @@ public struct OpenOptions: Sendable, Equatable {
     /// Bytes that all sessions of the model together may allocate for caches and buffers; nil for no limit. What would exceed
     /// it throws ``SpratError/outOfMemory(bytes:)`` before it is there. The mapped file does not count.
     public var maximumAnonymousBytes: Int?
+    /// What computes.
+    public var backend: Backend?
 
     /// The choices named, and the engine's for the others.
-    public init(template: TemplateChoice? = nil, maximumAnonymousBytes: Int? = nil) {
+    public init(template: TemplateChoice? = nil, maximumAnonymousBytes: Int? = nil, backend: Backend? = nil) {
         self.template = template
         self.maximumAnonymousBytes = maximumAnonymousBytes
+        self.backend = backend
     }
+}
+
+/// What computes. The text is the same wherever the two likeliest tokens were not nearly alike.
+public enum Backend: Sendable {
+    /// The GPU reads prompts and writes where it is faster; the CPU does what it cannot.
+    case auto
+    /// The CPU.
+    case cpu
+    /// The GPU, and the CPU where it refuses and in the background. Opening throws ``SpratError/unsupported(_:)`` where there is
+    /// none for the model.
+    case gpu
 }
 
 /// A chat template in place of the file's own, which is then not even looked at.

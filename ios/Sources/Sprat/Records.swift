@@ -21,7 +21,8 @@ extension SpratBindings.Reply {
             promptTokens: Int(promptTokens), cachedTokens: Int(cachedTokens), generatedTokens: Int(generatedTokens),
             guessedTokens: Int(guessedTokens), messagesLeftOut: Int(messagesLeftOut),
             approximate: approximate, firstTokenMs: firstTokenMs, tokensPerSecond: tokensPerS,
-            slowestPace: restraint.slowest.lifted, pausedMs: Int(restraint.pausedMs), memory: memory.lifted)
+            cpuTokens: Int(cpuTokens), gpuTokens: Int(gpuTokens), slowestPace: restraint.slowest.lifted,
+            pausedMs: Int(restraint.pausedMs), memory: memory.lifted)
     }
 }
 

@@ -116,6 +116,10 @@ public struct Reply: Sendable, Equatable {
     public var firstTokenMs = 0.0
     /// Tokens per second after the first.
     public var tokensPerSecond = 0.0
+    /// Tokens of the turn that the CPU computed, prompt and reply.
+    public var cpuTokens = 0
+    /// Tokens of the turn that the GPU computed.
+    public var gpuTokens = 0
     /// The slowest pace of the turn: what heat, battery, background or memory held it back to.
     public var slowestPace = Pace.full
     /// How long the turn was paused, in milliseconds.

@@ -55,6 +55,21 @@ final class DeviceTests: XCTestCase {
         }
     }
 
+    func testWithoutAGPUItIsTheCPUAndAskingForOneFails() async throws {
+        let model = try await Model.open(Scenario.model, options: OpenOptions(backend: .auto))
+        // Macs have one.
+        guard let fault = model.info.gpuFault else { return }
+        XCTAssert(fault.contains("GPU"), fault)
+        let session = try Session(model: model, instructions: Scenario.instructions)
+        let reply = try await session.respond(to: Scenario.prompts[0], options: Scenario.greedy)
+        // The last token of a reply is computed with the next turn.
+        XCTAssertGreaterThanOrEqual(reply.cpuTokens, reply.promptTokens + reply.generatedTokens - 1)
+        XCTAssertEqual(reply.gpuTokens, 0)
+        await assertThrows({ if case .unsupported = $0 { true } else { false } }) {
+            _ = try await Model.open(Scenario.model, options: OpenOptions(backend: .gpu))
+        }
+    }
+
     func testMemoryIsTakenAheadAndGivenBack() async throws {
         let session = try Session(model: try await Model.open(Scenario.model), instructions: Scenario.instructions)
         let read = try await session.prewarm()

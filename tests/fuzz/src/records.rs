@@ -5,7 +5,7 @@ use std::os::fd::AsRawFd;
 use std::sync::OnceLock;
 
 use sprat_ffi::{
-    Conditions, GenerationOptions, Input, KvFormat, LogitBias, MemoryPressure, Message, OpenOptions, Role,
+    Backend, Conditions, GenerationOptions, Input, KvFormat, LogitBias, MemoryPressure, Message, OpenOptions, Role,
     SessionOptions, Source, TemplateChoice, Thermal, Tool, ToolCall, ToolResult, Trim, WhenFull,
 };
 
@@ -35,13 +35,17 @@ pub fn source(bytes: &mut Bytes<'_>) -> Source {
 }
 
 pub fn open_options(bytes: &mut Bytes<'_>) -> OpenOptions {
-    let template = match bytes.byte() % 8 {
+    let ways = bytes.byte();
+    // Where there is no GPU, asking for it ends at once: rarely.
+    let backend = [None, Some(Backend::Auto), Some(Backend::Cpu), Some(Backend::Gpu)][usize::from(ways) / 64 % 4]
+        .filter(|backend| *backend != Backend::Gpu || ways % 4 == 3);
+    let template = match ways % 8 {
         0 => Some(TemplateChoice::Text { text: bytes.text() }),
         1 => Some(TemplateChoice::Builtin { name: bytes.pick(&["qwen", "gemma", "nosuch"]).into() }),
         _ => None,
     };
     let max_anonymous_bytes = bytes.byte().is_multiple_of(8).then(|| bytes.number().into());
-    OpenOptions { template, max_anonymous_bytes }
+    OpenOptions { template, max_anonymous_bytes, backend }
 }
 
 pub fn kv_format(bytes: &mut Bytes<'_>) -> KvFormat {

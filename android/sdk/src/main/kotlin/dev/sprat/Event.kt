@@ -84,6 +84,10 @@ public class Reply(
     public val firstTokenMs: Double = 0.0,
     /** Tokens per second after the first. */
     public val tokensPerSecond: Double = 0.0,
+    /** Tokens of the turn that the CPU computed, prompt and reply. */
+    public val cpuTokens: Int = 0,
+    /** Tokens of the turn that the GPU computed. */
+    public val gpuTokens: Int = 0,
     /** The slowest pace of the turn: what heat, battery, background or memory held it back to. */
     public val slowestPace: Pace = Pace.Full,
     /** How long the turn was paused, in milliseconds. */

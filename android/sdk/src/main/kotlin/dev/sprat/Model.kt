@@ -133,6 +133,8 @@ public class ModelInfo(
     public val parts: Int = 1,
     /** Names of the file's tensors that its family has no use for: a sign of a file that is not what it says. */
     public val unusedTensors: List<String> = emptyList(),
+    /** Why no GPU computes for it; null where one does. */
+    public val gpuFault: String? = null,
 ) {
     override fun toString(): String = "ModelInfo(name=$name, family=$family, contextTokens=$contextTokens)"
 }

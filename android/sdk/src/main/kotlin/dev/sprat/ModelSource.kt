@@ -38,6 +38,9 @@ public class OpenOptions(build: Builder.() -> Unit = {}) {
      */
     public val maxAnonymousBytes: Long? = chosen.maxAnonymousBytes
 
+    /** What computes; null for the engine's choice. */
+    public val backend: Backend? = chosen.backend
+
     /** Sets what [OpenOptions] holds. */
     public class Builder internal constructor() {
         /** See [OpenOptions.template]. */
@@ -45,7 +48,25 @@ public class OpenOptions(build: Builder.() -> Unit = {}) {
 
         /** See [OpenOptions.maxAnonymousBytes]. */
         public var maxAnonymousBytes: Long? = null
+
+        /** See [OpenOptions.backend]. */
+        public var backend: Backend? = null
     }
+}
+
+/** What computes. The text is the same wherever the two likeliest tokens were not nearly alike. */
+public enum class Backend {
+    /** The GPU reads prompts and writes where it is faster; the CPU does what it cannot: on Android everything. */
+    Auto,
+
+    /** The CPU. */
+    Cpu,
+
+    /**
+     * The GPU, and the CPU where it refuses and in the background. Opening throws [SpratException.Unsupported] where there is
+     * none for the model, as on Android.
+     */
+    Gpu,
 }
 
 /** A chat template in place of the file's own, which is then not even looked at. */

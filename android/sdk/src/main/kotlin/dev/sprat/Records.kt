@@ -25,6 +25,8 @@ internal fun dev.sprat.ffi.Reply.lifted(): Reply = Reply(
     approximate = approximate,
     firstTokenMs = firstTokenMs,
     tokensPerSecond = tokensPerS,
+    cpuTokens = cpuTokens.toInt(),
+    gpuTokens = gpuTokens.toInt(),
     slowestPace = restraint.slowest.lifted(),
     pausedMs = restraint.pausedMs.toLong(),
     memory = memory.lifted(),
@@ -79,6 +81,7 @@ internal fun dev.sprat.ffi.ModelInfo.lifted(): ModelInfo = ModelInfo(
     kvBytesPerToken = kvBytesPerToken.toLong(),
     parts = parts.toInt(),
     unusedTensors = unusedTensors,
+    gpuFault = gpuFault,
 )
 
 internal fun dev.sprat.ffi.Device.lifted(): Device = Device(instructionSets, threads.toInt())
@@ -106,7 +109,14 @@ internal fun ModelSource.lowered(): dev.sprat.ffi.Source = when (this) {
 internal fun OpenOptions.lowered(): dev.sprat.ffi.OpenOptions = dev.sprat.ffi.OpenOptions(
     template = template?.lowered(),
     maxAnonymousBytes = maxAnonymousBytes?.let { unsigned("maxAnonymousBytes", it) },
+    backend = backend?.lowered(),
 )
+
+private fun Backend.lowered(): dev.sprat.ffi.Backend = when (this) {
+    Backend.Auto -> dev.sprat.ffi.Backend.AUTO
+    Backend.Cpu -> dev.sprat.ffi.Backend.CPU
+    Backend.Gpu -> dev.sprat.ffi.Backend.GPU
+}
 
 private fun TemplateChoice.lowered(): dev.sprat.ffi.TemplateChoice = when (this) {
     is TemplateChoice.Builtin -> dev.sprat.ffi.TemplateChoice.Builtin(name)

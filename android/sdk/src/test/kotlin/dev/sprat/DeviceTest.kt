@@ -49,6 +49,19 @@ class DeviceTest {
     }
 
     @Test
+    fun `without a GPU it is the CPU, and asking for one fails`() = runBlocking<Unit> {
+        Model.open(Scenario.model, OpenOptions { backend = Backend.Auto }).use { model ->
+            assertTrue("no GPU backend" in checkNotNull(model.info.gpuFault))
+            model.session { instructions = Scenario.INSTRUCTIONS }.use { session ->
+                val reply = session.respond(Scenario.prompts[0], Scenario.greedy)
+                // The last token of a reply is computed with the next turn.
+                assertTrue(reply.cpuTokens >= reply.promptTokens + reply.generatedTokens - 1 && reply.gpuTokens == 0)
+            }
+        }
+        assertFailsWith<SpratException.Unsupported> { Model.open(Scenario.model, OpenOptions { backend = Backend.Gpu }) }
+    }
+
+    @Test
     fun `memory is taken ahead and given back`() = runBlocking {
         Model.open(Scenario.model).use { model ->
             model.session { instructions = Scenario.INSTRUCTIONS }.use { session ->
