@@ -115,7 +115,7 @@ pub const PARTS: &[Part] = &[
     Part {
         name: "metal",
         what: "shaders for Apple GPUs, emulated under sanitizers; the device compiled",
-        minutes: 8,
+        minutes: 16,
         when: When::Always,
         needs: &[needs::CLANG, needs::CLIPPY, needs::IOS_STD, needs::MACOS_STD],
         run: metal::run,
