@@ -29,6 +29,23 @@ macro_rules! compare {
     })+};
 }
 
+/// A filter that follows a path for every item of a list, for short paths.
+macro_rules! by_path {
+    ($environment:ident: $($filter:ident),+) => {$({
+        fn by_path(
+            state: &mut State,
+            value: Value,
+            path: Cow<'_, str>,
+            test: Option<Cow<'_, str>>,
+            args: Rest<ValueOrKwargs>,
+        ) -> Result<Vec<Value>, Error> {
+            is_short(&path)?;
+            filters::$filter(state, value, path, test, args)
+        }
+        $environment.add_filter(stringify!($filter), by_path);
+    })+};
+}
+
 /// Puts all of this in the place of the renderer's own.
 pub(super) fn replace_in(environment: &mut Environment<'static>) {
     compare!(environment:
@@ -53,8 +70,7 @@ pub(super) fn replace_in(environment: &mut Environment<'static>) {
     environment.add_filter("split", split);
     environment.add_filter("lines", lines);
     environment.add_filter("sum", sum);
-    environment.add_filter("selectattr", selectattr);
-    environment.add_filter("rejectattr", rejectattr);
+    by_path!(environment: selectattr, rejectattr);
     environment.add_function("dict", dict);
     environment.set_formatter(write);
     // Not of Jinja: one copies what it is given before it is charged, one writes out all there is.
@@ -143,28 +159,6 @@ fn sum(
         return Err(Error::new(ErrorKind::InvalidOperation, "only numbers are summed up"));
     }
     filters::sum(state, values, attribute, start, kwargs)
-}
-
-fn selectattr(
-    state: &mut State,
-    value: Value,
-    path: Cow<'_, str>,
-    test: Option<Cow<'_, str>>,
-    args: Rest<ValueOrKwargs>,
-) -> Result<Vec<Value>, Error> {
-    is_short(&path)?;
-    filters::selectattr(state, value, path, test, args)
-}
-
-fn rejectattr(
-    state: &mut State,
-    value: Value,
-    path: Cow<'_, str>,
-    test: Option<Cow<'_, str>>,
-    args: Rest<ValueOrKwargs>,
-) -> Result<Vec<Value>, Error> {
-    is_short(&path)?;
-    filters::rejectattr(state, value, path, test, args)
 }
 
 fn is_short(path: &str) -> Result<(), Error> {

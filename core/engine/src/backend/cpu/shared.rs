@@ -9,6 +9,7 @@ use std::sync::Arc;
 use memmap2::{MmapOptions, MmapRaw};
 
 use crate::error::Error;
+use crate::error::memory::room;
 
 /// From here on memory is mapped instead of taken from the heap: the system has it back at once when it is dropped, and
 /// what is never touched costs nothing.
@@ -146,9 +147,7 @@ impl<T: Number> Shared<T> {
 
 /// `len` times `value`, where the system has memory for it.
 pub fn filled<T: Copy>(len: usize, value: T) -> Result<Vec<T>, Error> {
-    let mut values = Vec::new();
-    let no_memory = |_| Error::OutOfMemory { what: "buffers", bytes: len.saturating_mul(size_of::<T>()) };
-    values.try_reserve_exact(len).map_err(no_memory)?;
+    let mut values = room(len, "buffers")?;
     values.resize(len, value);
     Ok(values)
 }
