@@ -97,7 +97,8 @@ impl Tokenizer {
         // Phi-3 was trained with the line end behind `<|end|>` and its like taken away, which no key says.
         let name = fields.model_name()?;
         let phi3 = name.contains("phi-3") || name.contains("phi3");
-        let added = Added::collect(&vocabulary, |piece| phi3 && !matches!(piece, b"<unk>" | b"<s>" | b"<|endoftext|>"));
+        let added =
+            Added::collect(&vocabulary, |piece| phi3 && !matches!(piece, b"<unk>" | b"<s>" | b"<|endoftext|>"))?;
         Ok(Tokenizer { vocabulary, added, special, model, adds_bos, adds_eos })
     }
 
@@ -116,7 +117,7 @@ impl Tokenizer {
         if add_bos && self.adds_bos {
             ids.extend(self.special.bos);
         }
-        for fragment in self.added.split(self.vocabulary.file(), text, special == SpecialTokens::Parse) {
+        for fragment in self.added.split(self.vocabulary.file(), text, special == SpecialTokens::Parse)? {
             match fragment {
                 Fragment::Token(id) => ids.push(id),
                 Fragment::Text(range) => match &self.model {
@@ -178,7 +179,7 @@ impl Tokenizer {
 
     /// The text of tokens, as [`decode`](Self::decode); bytes that are no text become U+FFFD.
     pub fn text(&self, ids: &[u32]) -> Result<String, TokenizerError> {
-        let mut bytes = Vec::with_capacity(ids.len() * 4);
+        let mut bytes = table::room(ids.len().saturating_mul(4))?;
         self.decode(ids, &mut bytes)?;
         Ok(match String::from_utf8(bytes) {
             Ok(text) => text,

@@ -2,6 +2,9 @@
 
 use std::ops::Range;
 
+use super::table::room;
+use crate::error::TokenizerError;
+
 /// One offset is kept for this many strings; the rest is walked. Four keeps a step inside one or two cache lines and
 /// costs one byte of memory a string.
 const STEP: usize = 4;
@@ -23,27 +26,29 @@ pub(super) struct Strings {
 }
 
 impl Strings {
-    /// Reads the array of `len` strings at `range`, calling `visit` with each string. `None` if the
-    /// strings do not fit the range, or the range is too long for 32-bit offsets.
+    /// Reads the array of `len` strings at `range` of the file's key `key`, calling `visit` with each string.
+    ///
+    /// Errors: strings that do not fit the range, or a range too long for 32-bit offsets; no memory.
     pub(super) fn read<'a>(
+        key: &'static str,
         file: &'a [u8],
         range: Range<usize>,
         len: usize,
         mut visit: impl FnMut(&'a [u8]),
-    ) -> Option<Strings> {
-        u32::try_from(range.len()).ok()?;
-        let file = file.get(..range.end)?;
-        let mut marks = Vec::with_capacity(len.min(range.len() / 8).div_ceil(STEP));
+    ) -> Result<Strings, TokenizerError> {
+        let truncated = || TokenizerError::Truncated { key };
+        let file = file.get(..range.end).filter(|_| u32::try_from(range.len()).is_ok()).ok_or_else(truncated)?;
+        let mut marks = room(len.min(range.len() / 8).div_ceil(STEP))?;
         let mut at = range.start;
         for i in 0..len {
             if i % STEP == 0 {
                 marks.push((at - range.start) as u32);
             }
-            let (string, next) = string_at(file, at)?;
+            let (string, next) = string_at(file, at).ok_or_else(truncated)?;
             visit(string);
             at = next;
         }
-        Some(Strings { start: range.start, len, marks })
+        Ok(Strings { start: range.start, len, marks })
     }
 
     /// How many strings there are.
@@ -85,12 +90,21 @@ mod tests {
         file
     }
 
+    fn read<'a>(
+        file: &'a [u8],
+        range: Range<usize>,
+        len: usize,
+        visit: impl FnMut(&'a [u8]),
+    ) -> Result<Strings, TokenizerError> {
+        Strings::read("key", file, range, len, visit)
+    }
+
     #[test]
     fn every_string_is_found_by_its_number() {
         let want = ["a", "", "ccc", "dddd", "e", "ff", "", "h", "iiiiiiiiiii"];
         let file = file(&want);
         let mut seen = Vec::new();
-        let strings = Strings::read(&file, 5..file.len(), want.len(), |s| seen.push(s)).expect("well formed");
+        let strings = read(&file, 5..file.len(), want.len(), |s| seen.push(s)).expect("well formed");
         for (i, s) in want.iter().enumerate() {
             assert_eq!(strings.get(&file, i), Some(s.as_bytes()));
             assert_eq!(seen[i], s.as_bytes());
@@ -101,13 +115,13 @@ mod tests {
     #[test]
     fn strings_past_the_range_are_refused_and_a_shrunken_file_gives_none() {
         let whole = file(&["abc", "def"]);
-        assert!(Strings::read(&whole, 5..whole.len() - 1, 2, |_| ()).is_none());
-        assert!(Strings::read(&whole, 5..whole.len(), 3, |_| ()).is_none());
-        assert!(Strings::read(&whole, 5..whole.len() + 1, 2, |_| ()).is_none());
+        assert!(read(&whole, 5..whole.len() - 1, 2, |_| ()).is_err());
+        assert!(read(&whole, 5..whole.len(), 3, |_| ()).is_err());
+        assert!(read(&whole, 5..whole.len() + 1, 2, |_| ()).is_err());
         let mut lying = whole.clone();
         lying[5..13].copy_from_slice(&u64::MAX.to_le_bytes());
-        assert!(Strings::read(&lying, 5..whole.len(), 2, |_| ()).is_none());
-        let strings = Strings::read(&whole, 5..whole.len(), 2, |_| ()).expect("well formed");
+        assert!(read(&lying, 5..whole.len(), 2, |_| ()).is_err());
+        let strings = read(&whole, 5..whole.len(), 2, |_| ()).expect("well formed");
         assert_eq!(strings.get(&whole[..20], 1), None);
     }
 }

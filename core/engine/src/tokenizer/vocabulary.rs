@@ -71,8 +71,8 @@ impl Vocabulary {
             }
         }
         let mut longest = 0;
-        let pieces = Strings::read(bytes, fields.tokens.range.clone(), n, |piece| longest = longest.max(piece.len()));
-        let pieces = pieces.ok_or(TokenizerError::Truncated { key: KEY })?;
+        let measure = |piece: &[u8]| longest = longest.max(piece.len());
+        let pieces = Strings::read(KEY, bytes, fields.tokens.range.clone(), n, measure)?;
         if longest > MAX_PIECE_BYTES {
             return Err(TokenizerError::TooLong { key: KEY, found: longest, limit: MAX_PIECE_BYTES });
         }

@@ -67,6 +67,26 @@ fn a_megabyte_of_one_character_takes_no_quadratic_time() {
 }
 
 #[test]
+fn a_text_of_many_added_tokens_takes_no_quadratic_time() {
+    // A second or so on a busy machine; a search of the whole text for each token takes time by their product.
+    const LIMIT: Duration = Duration::from_secs(20);
+    let marks: Vec<String> = (0..60_000).map(|i| format!("<{i}>")).collect();
+    let mut learned = byte_level_vocabulary();
+    learned.pieces.extend(marks.iter().cloned());
+    let mut kinds = vec![1; learned.pieces.len() - marks.len()];
+    kinds.resize(learned.pieces.len(), 4);
+    let mut file = gpt2(&learned, "gpt-2");
+    file.i32s("tokenizer.ggml.token_type", &kinds);
+    let tokenizer = open(file).expect("a good file");
+    let text = marks.concat().repeat(2);
+    let start = Instant::now();
+    let ids = tokenizer.encode(&text, SpecialTokens::AsText, false).expect("encodes");
+    assert!(start.elapsed() < LIMIT, "{:?}", start.elapsed());
+    assert_eq!(ids.len(), 2 * marks.len());
+    assert_eq!(tokenizer.text(&ids).expect("decodes"), text);
+}
+
+#[test]
 fn a_text_above_the_limit_is_refused_and_one_at_it_is_not() {
     let tokenizer = sentence_piece();
     let mut text = "é".repeat(MAX_TEXT_BYTES / 2);
