@@ -76,7 +76,8 @@ impl<'a> Keys<'a> {
 
     /// The part of a list that the first `layers` layers have; those left out behind them may be listed or not.
     fn one_for_each<T>(&self, key: &str, list: impl Iterator<Item = T>, layers: usize) -> Result<Vec<T>, Error> {
-        let mut list: Vec<T> = list.collect();
+        // A list longer than any model has layers is wrong: no more of it is read, and nothing as large as the file is built.
+        let mut list: Vec<T> = list.take(limits::LAYERS + 1).collect();
         let all = self.count("block_count", limits::LAYERS)?;
         let fits = list.len() == layers || Some(list.len()) == all;
         self.require(key, list.len(), fits && list.len() >= layers, "not one for each layer")?;

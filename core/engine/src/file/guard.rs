@@ -153,12 +153,13 @@ extern "C" fn on_bus_error(signal: c_int, info: *mut libc::siginfo_t, context: *
     // SAFETY: as above; a fault has an address.
     let address = if is_fault { unsafe { (*info).si_addr() }.addr() } else { 0 };
     let found = TABLE.iter().find_map(|place| place.find(address));
-    if let Some(lost) = found.filter(|_| is_fault)
-        && replace_page(address)
-    {
+    if let Some(lost) = found.filter(|_| is_fault) {
+        // Before any thread can read the zeros.
         // SAFETY: whoever reads the mapping keeps it in the table, and the table's entry keeps the mark.
         unsafe { (*lost).store(true, SeqCst) };
-        return;
+        if replace_page(address) {
+            return;
+        }
     }
     hand_over(signal, info, context, is_fault);
 }
