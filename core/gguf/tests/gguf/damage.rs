@@ -46,7 +46,8 @@ fn every_truncation_is_an_error() {
 
 #[test]
 fn a_prefix_that_holds_the_header_is_enough_and_a_shorter_one_says_how_much_is_missing() {
-    for file in [PYTHON, KINDS] {
+    let files: &[&[u8]] = if cfg!(miri) { &[PYTHON] } else { &[PYTHON, KINDS] };
+    for &file in files {
         let header = parse(file).expect("valid").data_offset as usize;
         assert!(Contents::parse(&file[..header], file.len() as u64).is_ok());
         let mut available = 0;

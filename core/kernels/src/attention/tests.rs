@@ -175,11 +175,12 @@ impl Case {
 /// Rows, dk, dv, positions.
 type Shape = (usize, usize, usize, usize);
 
-/// Tiles and their remainders, padded heads, one page and several, more rows than a chunk. Of each a small one for Miri, which
-/// interprets.
+/// Tiles and their remainders, padded heads, one page and several, more rows than a chunk.
 const SHAPES: &[Shape] = if cfg!(miri) { &FEW } else { &ALL };
 
-const FEW: [Shape; 3] = [(3, 8, 8, 17), (1, 32, 32, 65), (2, 40, 24, 3)];
+/// For Miri, which interprets: every tile (of one row, two, three and four; keys and values where they lie, and widened; columns by
+/// the four and the rest), every format, two pages.
+const FEW: [Shape; 4] = [(1, 32, 96, 17), (2, 40, 24, 3), (7, 8, 72, 5), (2, 16, 16, 65)];
 
 const ALL: [Shape; 16] = [
     (1, 64, 64, 64),
@@ -217,6 +218,7 @@ fn name(case: &Case, isa: &Isa) -> String {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "Miri has no set but the scalar one")]
 fn every_set_gives_the_bits_of_scalar() {
     for case in cases() {
         let mut expected = case.run(Isa::available()[0]);
@@ -237,6 +239,7 @@ const DIM: usize = if cfg!(miri) { 16 } else { 64 };
 const N: usize = if cfg!(miri) { 22 } else { 64 };
 
 #[test]
+#[cfg_attr(miri, ignore = "other values, no other pointer")]
 fn infinities_and_nan_give_the_same_everywhere() {
     let mut random = Random(22);
     let mut case = Case::new(&mut random, 4, DIM, DIM, N);
@@ -256,6 +259,7 @@ fn infinities_and_nan_give_the_same_everywhere() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "other values, no other pointer")]
 fn what_a_row_does_not_see_cannot_touch_it() {
     let mut random = Random(23);
     let clean = Case::new(&mut random, 8, DIM, DIM, N);
@@ -304,11 +308,12 @@ fn a_row_that_sees_nothing_keeps_its_state_bit_for_bit() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "the calls of other tests")]
 fn any_split_of_rows_into_calls_gives_the_same_bits() {
     for case in cases() {
         for isa in Isa::available() {
             let whole = case.run(isa);
-            for &step in if cfg!(miri) { &[7][..] } else { &[1, 2, 3, 5, 8] } {
+            for step in [1, 2, 3, 5, 8] {
                 let mut scratch = Scratch::new();
                 for from in (0..case.r).step_by(step) {
                     let to = case.r.min(from + step);
@@ -330,7 +335,7 @@ fn any_split_of_rows_into_calls_gives_the_same_bits() {
 
 #[test]
 fn merging_states_of_single_pages_gives_the_bits_of_running_through_them() {
-    for case in cases() {
+    for case in cases().filter(|case| !cfg!(miri) || case.pages() > 1) {
         for isa in Isa::available() {
             let mut merged = Sums::new(case.r, case.dv);
             let mut scratch = Scratch::new();
@@ -389,6 +394,7 @@ fn canonical(q: &[f32], k: &[f32], v: &[f32], (from, to): (usize, usize), scale:
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "the calls of other tests")]
 fn one_page_gives_the_bits_of_the_canonical_arithmetic() {
     for case in cases().filter(|case| case.pages() == 1 && case.soft_cap.is_none()) {
         let [k, v] = [&case.k, &case.v].map(|rows| case.floats(rows));
