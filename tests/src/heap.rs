@@ -19,6 +19,15 @@ pub fn held_bytes() -> usize {
     HELD_BYTES.load(Relaxed)
 }
 
+/// Makes glibc give the system what is free in the middle of its heap too.
+pub fn trim() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: may be called at any time.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
 // SAFETY: every call is passed on to the system's allocator as it came.
 unsafe impl GlobalAlloc for Heap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {

@@ -18,8 +18,8 @@ use sprat::{
     SpecialTokens, process_anonymous_bytes,
 };
 use sprat_gguf::TensorKind;
-use sprat_tests::process;
 use sprat_tests::small::Small;
+use sprat_tests::{heap, process};
 
 /// What a child process does with a model file and a folder of its own.
 type Case = (&'static str, fn(&Path, &Path));
@@ -29,6 +29,7 @@ const CASES: &[Case] = &[
     ("no more memory", no_more_memory),
     ("a prompt larger than the memory", a_prompt_larger_than_the_memory),
     ("files that cannot grow", files_that_cannot_grow),
+    (FULL_DISK, a_full_disk),
     ("no more descriptors", no_more_descriptors),
     ("a thousand threads", a_thousand_threads),
 ];
@@ -37,6 +38,9 @@ const CASES: &[Case] = &[
 /// which not even a few bytes are to be had, so what is tested is that nothing large takes it that far.
 const MALLOC: [(&str, &str); 3] =
     [("MALLOC_ARENA_MAX", "1"), ("MALLOC_MMAP_THRESHOLD_", "65536"), ("MALLOC_TOP_PAD_", "4194304")];
+
+/// Runs where it may mount a disk of its own.
+const FULL_DISK: &str = "a full disk";
 
 /// Threads that ask at once.
 const CROWD: usize = 1000;
@@ -65,7 +69,17 @@ fn main() {
     for (name, _) in CASES {
         fs::create_dir_all(&folder).expect("a temporary folder");
         let start = Instant::now();
-        let status = Command::new(std::env::current_exe().expect("this program"))
+        let program = std::env::current_exe().expect("this program");
+        let mut command = Command::new(&program);
+        if *name == FULL_DISK {
+            let Some(namespace) = NAMESPACES.iter().find(|namespace| can_mount(namespace, &folder)) else {
+                println!("NOT TESTED: {name}, because no disk can be mounted here");
+                continue;
+            };
+            command = Command::new("unshare");
+            command.args(*namespace).arg(program);
+        }
+        let status = command
             .args([OsStr::new("case"), OsStr::new(name), model.as_os_str(), folder.as_os_str()])
             .envs(MALLOC)
             .stdin(Stdio::null())
@@ -219,6 +233,52 @@ fn files_that_cannot_grow(file: &Path, folder: &Path) {
     assert_eq!(restored.transcript(), session.transcript());
 }
 
+/// What `unshare` is told, for root and for others.
+const NAMESPACES: [&[&str]; 2] = [&["--mount"], &["--mount", "--user", "--map-root-user"]];
+
+/// A mount ends with the namespace that it was made in.
+fn can_mount(namespace: &[&str], folder: &Path) -> bool {
+    let mut unshare = Command::new("unshare");
+    unshare.args(namespace).args(["mount", "-t", "tmpfs", "tmpfs"]).arg(folder).stderr(Stdio::null());
+    unshare.status().is_ok_and(|status| status.success())
+}
+
+fn mount(options: &str, folder: &Path) {
+    let status = Command::new("mount").args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(folder).status();
+    assert!(status.expect("as before").success(), "{options}");
+}
+
+fn a_full_disk(file: &Path, folder: &Path) {
+    const STEP: u64 = 64 << 10;
+    mount("size=64m", folder);
+    let model = open(file);
+    let session = Session::new(&model, options()).expect("good options");
+    let (path, whole) = (folder.join("session"), folder.join("whole"));
+    session.save(&path).expect("there is room on the disk");
+    respond(&session, "a prompt of some length, so that its cache has more than one page").expect("all is well");
+    session.save(&whole).expect("there is room on the disk");
+    let len = |path| fs::metadata(path).expect("just written").len().next_multiple_of(STEP);
+    let (before, more) = (len(&path), len(&whole));
+    fs::remove_file(&whole).expect("just written");
+    // The new file is written beside the old one: there is room for the old one and a part of the new.
+    let rooms = (before as usize..(before + more - STEP) as usize).step_by(STEP as usize);
+    assert!(rooms.len() > 1, "{before} {more}");
+    for room in rooms {
+        mount(&format!("remount,size={room}"), folder);
+        let error = session.save(&path).expect_err("the disk is full");
+        let full = |source: &std::io::Error| source.kind() == ErrorKind::StorageFull;
+        assert!(matches!(&error, Error::Save { source, .. } if full(source)), "{room}: {error}");
+        let old = Session::restore(&model, &path, options()).expect("the file is as it was");
+        assert!(old.transcript().is_empty());
+        assert_eq!(fs::read_dir(folder).expect("readable").count(), 1, "nothing half written is left");
+        respond(&session.fork().expect("idle"), "and now?").expect("conversations go on");
+    }
+    mount(&format!("remount,size={}", before + more), folder);
+    session.save(&path).expect("there is room again");
+    let restored = Session::restore(&model, &path, options()).expect("just written");
+    assert_eq!(restored.transcript(), session.transcript());
+}
+
 fn no_more_descriptors(file: &Path, folder: &Path) {
     let model = open(file);
     let session = Session::new(&model, options()).expect("good options");
@@ -272,21 +332,12 @@ fn a_thousand_threads(file: &Path, _folder: &Path) {
     wait_for_threads(1);
     assert_eq!(model.anonymous_bytes(), 0, "all sessions have given theirs back");
     assert_eq!(process::descriptors(), descriptors);
-    trim();
+    heap::trim();
     let left = process_anonymous_bytes().saturating_sub(memory);
     println!("{} KB more in memory than before", left >> 10);
     // glibc keeps some stacks of threads that have ended.
     assert!(left < 8 << 20, "{left} bytes are left behind");
     assert_eq!(expected(&model, &prompts[3]), replies[3]);
-}
-
-/// Makes glibc give back what is free in the middle of its heap too.
-fn trim() {
-    #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    // SAFETY: may be called at any time.
-    unsafe {
-        libc::malloc_trim(0);
-    }
 }
 
 /// Threads of turns end just after their readers know.

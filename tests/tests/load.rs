@@ -39,8 +39,10 @@ const PROMPTS: [&str; 6] = [
 /// What conversations that are over may still hold.
 const HEAP_SLACK_BYTES: usize = 64 << 10;
 
-/// Growth that is no growth: a few pages of the heap, a stack that is kept for the next thread.
+/// Growth that is no growth: a few pages of the heap, a stack that is kept for the next thread; and without what glibc gives back
+/// when asked.
 const SLACK_BYTES: usize = 4 << 20;
+const TRIMMED_SLACK_BYTES: usize = 1 << 20;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -99,6 +101,7 @@ fn run(model: &Path, seconds: u64) {
     assert_eq!((before.threads, before.descriptors), (after.threads, after.descriptors), "threads, descriptors");
     assert!(after.heap <= before.heap + HEAP_SLACK_BYTES, "what is allocated grows");
     assert!(after.anonymous <= before.anonymous + SLACK_BYTES, "memory grows");
+    assert!(after.trimmed <= before.trimmed + TRIMMED_SLACK_BYTES, "what glibc does not give back grows");
 }
 
 /// What the process has while no session is there.
@@ -108,6 +111,8 @@ struct Held {
     /// Allocated and not freed.
     heap: usize,
     anonymous: usize,
+    /// The same once glibc has given back what it keeps of its heap.
+    trimmed: usize,
     threads: usize,
     descriptors: usize,
 }
@@ -119,10 +124,13 @@ impl Held {
         while process::threads().expect("Linux") > CORES && start.elapsed() < Duration::from_secs(60) {
             thread::sleep(Duration::from_millis(1));
         }
+        let anonymous = process_anonymous_bytes();
+        heap::trim();
         Self {
             of_model: model.anonymous_bytes(),
             heap: heap::held_bytes(),
-            anonymous: process_anonymous_bytes(),
+            anonymous,
+            trimmed: process_anonymous_bytes(),
             threads: process::threads().expect("Linux"),
             descriptors: process::descriptors().expect("Linux"),
         }
