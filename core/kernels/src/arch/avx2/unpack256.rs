@@ -13,6 +13,8 @@ use crate::grids;
 pub(crate) enum Lane {
     /// Twice, as a pair of 16 bits.
     Pair,
+    /// With the next one, as a pair of 16 bits: half as many vectors.
+    Two,
     /// Once in the lower 16 bits, 0 above.
     Low,
     /// As 32 bits.
@@ -22,13 +24,13 @@ pub(crate) enum Lane {
 /// How a set wants the scales of a format: what lies behind a panel, block by block, in vectors of one lane per row.
 #[derive(Clone, Copy)]
 pub(crate) struct Side {
-    /// Integer scales, one vector each.
+    /// Vectors of integer scales.
     pub scales: usize,
     /// How each scale fills its lane.
     pub lane: Lane,
     /// Vectors of pairs of minimums.
     pub mins: usize,
-    /// Vectors of pairs of scales times `correction`; 0 or `scales / 2`.
+    /// Vectors of pairs of scales times `correction`; 0 or as many as there are pairs.
     pub corrections: usize,
     /// What a sum of activations is multiplied with, beside the scale, to take a bias away again.
     pub correction: i16,
@@ -286,14 +288,19 @@ fn iq4_xs_scales(head: __m256i, low: __m256i) -> [__m256i; 2] {
 unsafe fn scales<const STRIDE: usize>(layout: Side, bytes: &[__m256i], side: *mut u8) {
     let corrections = (layout.scales + layout.mins) * STRIDE;
     for (i, v) in bytes.iter().enumerate() {
-        for j in 0..4 {
-            let scale = match layout.lane {
-                Lane::Pair => spread(*v, j, Some(j)),
-                Lane::Low => spread(*v, j, None),
-                Lane::Whole => _mm256_srai_epi32::<24>(_mm256_sll_epi32(*v, _mm_cvtsi32_si128(24 - 8 * j as i32))),
-            };
+        if layout.lane == Lane::Two {
             // SAFETY: as in `unpack`.
-            unsafe { store(side.add((4 * i + j) * STRIDE), scale) };
+            unsafe { pairs::<STRIDE>(*v, side.add(2 * i * STRIDE)) };
+        } else {
+            for j in 0..4 {
+                let scale = match layout.lane {
+                    Lane::Low => spread(*v, j, None),
+                    Lane::Whole => _mm256_srai_epi32::<24>(_mm256_sll_epi32(*v, _mm_cvtsi32_si128(24 - 8 * j as i32))),
+                    _ => spread(*v, j, Some(j)),
+                };
+                // SAFETY: as in `unpack`.
+                unsafe { store(side.add((4 * i + j) * STRIDE), scale) };
+            }
         }
         if layout.corrections > 0 {
             for j in 0..2 {
@@ -311,11 +318,18 @@ unsafe fn scales<const STRIDE: usize>(layout: Side, bytes: &[__m256i], side: *mu
 #[target_feature(enable = "avx2,fma,f16c")]
 unsafe fn mins<const STRIDE: usize>(layout: Side, bytes: &[__m256i], side: *mut u8) {
     for (i, v) in bytes.iter().enumerate() {
-        for j in 0..2 {
-            let pair = spread(*v, 2 * j, Some(2 * j + 1));
-            // SAFETY: as in `unpack`.
-            unsafe { store(side.add((layout.scales + 2 * i + j) * STRIDE), pair) };
-        }
+        // SAFETY: as in `unpack`.
+        unsafe { pairs::<STRIDE>(*v, side.add((layout.scales + 2 * i) * STRIDE)) };
+    }
+}
+
+/// Writes the four signed bytes of each lane as two pairs.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn pairs<const STRIDE: usize>(v: __m256i, to: *mut u8) {
+    for j in 0..2 {
+        // SAFETY: the caller has room for 32 bytes at both places.
+        unsafe { store(to.add(j * STRIDE), spread(v, 2 * j, Some(2 * j + 1))) };
     }
 }
 

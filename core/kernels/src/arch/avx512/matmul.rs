@@ -165,17 +165,15 @@ impl<const F: usize> narrow::Shape for Blocks256<F> {
 }
 
 impl<const F: usize> Shape for Blocks256<F> {
-    // The largest step whose total fits 16 bits, activations being at most 127: 8 * 127 * 32 for Q4_K, 16 * 127 * 16
+    // The largest step whose total fits 16 bits, activations being at most 127: 15 * 127 * 16 for Q4_K, 16 * 127 * 16
     // for Q5_K, 32 * 127 * 8 for Q6_K, 4 * 127 * 16 for Q3_K, 3 * 127 * 16 for Q2_K.
     const STEP: usize = match Format::ALL[F] {
-        Format::Q4_K => 32,
         Format::Q6_K => 8,
         format if wide_per_32(format) => 32,
         _ => 16,
     };
     const BIAS: i16 = match Format::ALL[F] {
         Format::Q3_K => 4,
-        Format::Q4_K => 8,
         Format::Q5_K => 16,
         Format::Q6_K => 32,
         _ => 0,
@@ -184,21 +182,28 @@ impl<const F: usize> Shape for Blocks256<F> {
     const PER_32: bool = !matches!(Format::ALL[F], Format::Q2_K) && !wide_per_16(Format::ALL[F]);
     const SIDE: Side = {
         let (scales, mins, corrections, correction) = match Format::ALL[F] {
-            Format::Q2_K => (16, 8, 0, 0),
-            Format::Q4_K => (8, 4, 4, 8),
+            Format::Q2_K => (8, 8, 0, 0),
+            Format::Q3_K => (8, 0, 0, 0),
+            Format::Q4_K => (8, 4, 0, 0),
             Format::Q5_K => (8, 4, 4, 16),
             format if wide_per_32(format) => (8, 0, 4, -128),
             format if wide_per_16(format) => (16, 0, 8, -128),
             _ => (16, 0, 0, 0),
         };
-        Side { scales, lane: if Self::WIDE { Lane::Whole } else { Lane::Low }, mins, corrections, correction }
+        let lane = match Format::ALL[F] {
+            Format::Q2_K | Format::Q3_K => Lane::Two,
+            Format::Q4_K | Format::Q5_K | Format::Q6_K => Lane::Pair,
+            _ => Lane::Whole,
+        };
+        Side { scales, lane, mins, corrections, correction }
     };
 }
 
 impl<const F: usize> Panels for Blocks256<F> {
     const FORMAT: Format = Format::ALL[F];
     const LANES: usize = 16;
-    const TILE: usize = 6;
+    // Two totals at a time leave room for fewer tokens.
+    const TILE: usize = if <Self as Shape>::WIDE { 6 } else { 4 };
     const SIDE: usize = <Self as Shape>::SIDE.vectors();
     const SUMS: usize = <Self as Shape>::SUMS;
     const FEW: usize = 4;

@@ -1,8 +1,8 @@
 //! Register tiles for formats with blocks of 256: up to 6 tokens times 2 panels of 16 rows.
 //!
-//! `vpdpbusd` sums a few groups of 4 k to a total that fits 16 bits (a bias in its start value keeps it small), then one
-//! `vpdpwssd` multiplies by the integer scale and adds: its operand holds the scale below and 0 above, so the upper half
-//! of the total does not matter. That is half the work of a 32-bit multiplication.
+//! `vpdpbusd` sums a few groups of 4 k to a total that fits 16 bits (a bias in its start value keeps some small), two totals go into
+//! the halves of a lane, and one `vpdpwssd` multiplies them by their integer scales and adds. On Zen 4 only what multiplies is
+//! scarce, one instruction a cycle: joining two totals is free, a scale for each total would cost another of those.
 
 use std::arch::x86_64::*;
 
@@ -12,7 +12,7 @@ use crate::arch::panel::Tile;
 
 /// How a format of 256 values is tiled.
 pub(crate) trait Shape {
-    /// Values of k per multiplication by a scale.
+    /// Values of k in a total.
     const STEP: usize;
     /// What the bytes of the panel lie above the integers whose totals are formed; 0: the totals start at 0.
     const BIAS: i16;
@@ -89,8 +89,7 @@ pub(crate) unsafe fn tile<S: Shape, const T: usize, const P: usize>(tile: &Tile)
             for line in 0..4 {
                 prefetch_next::<T>(tile, b * 256 + line * 64);
             }
-            let mut isum = [[_mm512_setzero_si512(); P]; T];
-            for step in 0..256 / S::STEP {
+            let totals = |step: usize| {
                 let mut total = [[_mm512_setzero_si512(); P]; T];
                 if S::BIAS != 0 {
                     for (t, total) in total.iter_mut().enumerate() {
@@ -104,6 +103,19 @@ pub(crate) unsafe fn tile<S: Shape, const T: usize, const P: usize>(tile: &Tile)
                         let a = splat(q[t].add(at * 4).cast());
                         for (p, total) in total.iter_mut().enumerate() {
                             *total = _mm512_dpbusd_epi32(*total, w[p], a);
+                        }
+                    }
+                }
+                total
+            };
+            let mut isum = [[_mm512_setzero_si512(); P]; T];
+            for step in (0..256 / S::STEP).step_by(if S::WIDE { 1 } else { 2 }) {
+                let mut total = totals(step);
+                if !S::WIDE {
+                    let second = totals(step + 1);
+                    for t in 0..T {
+                        for p in 0..P {
+                            total[t][p] = join(total[t][p], second[t][p]);
                         }
                     }
                 }
@@ -145,4 +157,11 @@ pub(crate) unsafe fn tile<S: Shape, const T: usize, const P: usize>(tile: &Tile)
             }
         }
     }
+}
+
+/// The lower halves of the lanes of both.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn join(low: __m512i, high: __m512i) -> __m512i {
+    _mm512_mask_blend_epi16(0xAAAA_AAAA, low, _mm512_slli_epi32::<16>(high))
 }
