@@ -5,6 +5,7 @@
 //! pieces, so any k fits the scratch. Lane = row makes the order of the float sums the canonical one by construction.
 
 use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+use std::ops::Range;
 
 use crate::activations::Activations;
 use crate::arch::scalar;
@@ -239,7 +240,6 @@ impl<'a, F: Panels> Nest<'a, F> {
             if short {
                 for row in groups() {
                     for (block, blocks) in pieces() {
-                        self.ask_ahead(row + fit * F::LANES, fit * F::LANES, block, blocks);
                         self.sweep(row, fit, block, blocks);
                     }
                 }
@@ -253,12 +253,15 @@ impl<'a, F: Panels> Nest<'a, F> {
         }
     }
 
-    /// Asks for the piece's share of `rows` rows from `row` on, taken as one stream.
-    fn ask_ahead(&self, row: usize, rows: usize, block: usize, blocks: usize) {
+    /// Asks for the piece's share of the `rows` rows behind those from `row` on, taken as one stream: of it what falls to some of
+    /// the tokens, so that memory works while they are multiplied.
+    fn ask_ahead(&self, row: usize, rows: usize, block: usize, blocks: usize, tokens: Range<usize>) {
         let bytes = rows * F::FORMAT.block_bytes();
-        for at in (block * bytes..(block + blocks) * bytes).step_by(64) {
+        let start = (row + rows) * self.row_bytes + block * bytes;
+        let part = |token: usize| token * blocks * bytes / self.x.t() / 64 * 64;
+        for at in (part(tokens.start)..part(tokens.end)).step_by(64) {
             // SAFETY: prefetching has no effect but on speed, whatever the address.
-            unsafe { _mm_prefetch::<_MM_HINT_T1>(self.w.wrapping_add(row * self.row_bytes + at).cast()) }
+            unsafe { _mm_prefetch::<_MM_HINT_T1>(self.w.wrapping_add(start + at).cast()) }
         }
     }
 
@@ -280,6 +283,7 @@ impl<'a, F: Panels> Nest<'a, F> {
                     left => left.min(4),
                 };
                 self.token_sums(token, tokens, block, blocks);
+                self.ask_ahead(row, panels * F::LANES, block, blocks, token..token + tokens);
                 for p in (0..panels).step_by(2) {
                     let pair = (panels - p).min(2);
                     self.tile(token, tokens, row + p * F::LANES, pair, block, blocks, p);
