@@ -40,7 +40,7 @@ impl std::fmt::Debug for Isa {
 
 impl Isa {
     /// The best set this CPU has, between equals by a millisecond of timing. The environment variable `SPRAT_ISA`
-    /// (scalar, avx2, avx512, neon, neon-dotprod, neon-i8mm) asks for another one; what this CPU cannot run is
+    /// (scalar, avx2, avx-vnni, avx512, neon, neon-dotprod, neon-i8mm) asks for another one; what this CPU cannot run is
     /// ignored, so look at [`Isa::name`].
     pub fn detect() -> &'static Isa {
         static BEST: OnceLock<&'static Isa> = OnceLock::new();
@@ -151,6 +151,17 @@ static AVX2: Isa = Isa {
 };
 
 #[cfg(target_arch = "x86_64")]
+static AVX_VNNI: Isa = Isa {
+    table: Table {
+        name: "avx-vnni",
+        rival: None,
+        matmul: arch::avx2::MATMUL_VNNI,
+        float: arch::avx2::float::FLOAT,
+        attention: arch::avx2::attention::ATTENTION,
+    },
+};
+
+#[cfg(target_arch = "x86_64")]
 static AVX512: Isa = Isa {
     table: Table {
         name: "avx512",
@@ -167,6 +178,9 @@ fn add_native(sets: &mut Vec<&'static Isa>) {
     use std::arch::is_x86_feature_detected as has;
     if has!("avx2") && has!("fma") && has!("f16c") {
         sets.push(&AVX2);
+        if has!("avxvnni") {
+            sets.push(&AVX_VNNI);
+        }
         if has!("avx512f") && has!("avx512bw") && has!("avx512vl") && has!("avx512dq") && has!("avx512vnni") {
             sets.push(&AVX512);
         }

@@ -5,7 +5,7 @@ use std::arch::x86_64::*;
 use super::unpack::{Rows, prefetch_rows};
 use super::unpack32;
 use super::unpack256;
-use super::{load, mask, splat, splat_f32, tile32, tile256};
+use super::{dot, load, mask, splat, splat_f32, tile32, tile256};
 use crate::arch::panel::Tile;
 use crate::format::Format;
 
@@ -39,11 +39,15 @@ pub(crate) unsafe fn of_32<S: tile32::Shape, const F: usize, const T: usize>(
             for (t, acc) in acc.iter_mut().enumerate() {
                 let sum = tile.sums.add(t * tile.sums_stride + b * 4);
                 let q = tile.q.add(t * tile.q_stride + b * 32);
-                // Signed bytes carry no bias, and a minimum's sum is a float.
-                let mut isum = if S::MIN || S::GROUPS == 1 { _mm256_setzero_si256() } else { splat(sum) };
-                for part in 0..8 / S::GROUPS {
-                    let pairs = pairs(&w[part * S::GROUPS..][..S::GROUPS], q.add(part * S::GROUPS * 4));
-                    isum = _mm256_add_epi32(isum, _mm256_madd_epi16(pairs, ones));
+                let mut isum = if S::BIASED { splat(sum) } else { _mm256_setzero_si256() };
+                if S::VNNI {
+                    // Two sums: a chain of eight would be as long as the loop.
+                    isum = _mm256_add_epi32(total(isum, &w[..4], q), total(_mm256_setzero_si256(), &w[4..], q.add(16)));
+                } else {
+                    for part in 0..8 / S::GROUPS {
+                        let pairs = pairs(&w[part * S::GROUPS..][..S::GROUPS], q.add(part * S::GROUPS * 4));
+                        isum = _mm256_add_epi32(isum, _mm256_madd_epi16(pairs, ones));
+                    }
                 }
                 let dx = splat_f32(tile.d.add(t * tile.d_stride + b));
                 *acc = _mm256_fmadd_ps(_mm256_mul_ps(d, dx), _mm256_cvtepi32_ps(isum), *acc);
@@ -83,8 +87,9 @@ pub(crate) unsafe fn of_256<S: tile256::Shape, const F: usize, const T: usize>(
                     let q = tile.q.add(t * tile.q_stride + b * 256 + unit * 16);
                     let groups = if S::GROUPS < 4 { S::GROUPS } else { 4 };
                     for part in 0..4 / groups {
-                        let pairs = pairs(&w[part * groups..][..groups], q.add(part * groups * 4));
-                        *isum = _mm256_add_epi32(*isum, _mm256_madd_epi16(pairs, scale));
+                        let (w, q) = (&w[part * groups..][..groups], q.add(part * groups * 4));
+                        let sums = if S::VNNI { total(_mm256_setzero_si256(), w, q) } else { pairs(w, q) };
+                        *isum = _mm256_add_epi32(*isum, tile256::scaled::<S>(sums, scale));
                     }
                 }
             });
@@ -119,6 +124,17 @@ unsafe fn pairs(w: &[__m256i], q: *const i8) -> __m256i {
         sum = _mm256_add_epi16(sum, _mm256_maddubs_epi16(*w, a));
     }
     sum
+}
+
+/// `sum` plus the products over groups of 4 k.
+///
+/// # Safety
+/// `q` has 4 integers for each group; the CPU has AVX-VNNI.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn total(sum: __m256i, w: &[__m256i], q: *const i8) -> __m256i {
+    // SAFETY: the caller's promises.
+    w.iter().enumerate().fold(sum, |sum, (g, w)| unsafe { dot(sum, *w, splat(q.add(g * 4).cast())) })
 }
 
 /// Stores the lanes that are rows.

@@ -26,28 +26,28 @@ type Few = unsafe fn(&[*const u8; 8], *const u8, &Tile);
 ///
 /// # Safety
 /// As `MatmulFn`.
-pub(crate) unsafe fn blocks_of_32<const F: usize>(
+pub(crate) unsafe fn blocks_of_32<const F: usize, const VNNI: bool>(
     w: &[u8],
     x: &Activations<'_>,
     out: &mut [f32],
     scratch: &mut Scratch,
 ) {
     // SAFETY: the caller's promise.
-    unsafe { panel::matmul::<Blocks32<F>>(w, x, out, scratch) }
+    unsafe { panel::matmul::<Blocks32<F, VNNI>>(w, x, out, scratch) }
 }
 
 /// A format with blocks of 256.
 ///
 /// # Safety
 /// As `MatmulFn`.
-pub(crate) unsafe fn blocks_of_256<const F: usize>(
+pub(crate) unsafe fn blocks_of_256<const F: usize, const VNNI: bool>(
     w: &[u8],
     x: &Activations<'_>,
     out: &mut [f32],
     scratch: &mut Scratch,
 ) {
     // SAFETY: the caller's promise.
-    unsafe { panel::matmul::<Blocks256<F>>(w, x, out, scratch) }
+    unsafe { panel::matmul::<Blocks256<F, VNNI>>(w, x, out, scratch) }
 }
 
 /// Calls the tile for one panel after the other.
@@ -69,14 +69,14 @@ unsafe fn each_panel(tiles: &Tiles, tile: &Tile, tokens: usize, panels: usize) {
     }
 }
 
-struct Blocks32<const F: usize>;
+struct Blocks32<const F: usize, const VNNI: bool>;
 
-impl<const F: usize> Blocks32<F> {
+impl<const F: usize, const VNNI: bool> Blocks32<F, VNNI> {
     const TILES: Tiles = [tile32::<Self, 1>, tile32::<Self, 2>, tile32::<Self, 3>, tile32::<Self, 4>];
     const FEWS: [Few; 2] = [few::of_32::<Self, F, 1>, few::of_32::<Self, F, 2>];
 }
 
-impl<const F: usize> tile32::Shape for Blocks32<F> {
+impl<const F: usize, const VNNI: bool> tile32::Shape for Blocks32<F, VNNI> {
     // Pair sums are at most 2 * 127 times the largest byte: 15 lets 8 groups fit 16 bits, 31 lets 4.
     const GROUPS: usize = match Format::ALL[F] {
         Format::Q4_0 | Format::Q4_1 => 8,
@@ -84,9 +84,10 @@ impl<const F: usize> tile32::Shape for Blocks32<F> {
         _ => 4,
     };
     const MIN: bool = has_min(Format::ALL[F]);
+    const VNNI: bool = VNNI;
 }
 
-impl<const F: usize> Panels for Blocks32<F> {
+impl<const F: usize, const VNNI: bool> Panels for Blocks32<F, VNNI> {
     const FORMAT: Format = Format::ALL[F];
     const LANES: usize = 8;
     const TILE: usize = 4;
@@ -122,37 +123,44 @@ impl<const F: usize> Panels for Blocks32<F> {
     }
 }
 
-struct Blocks256<const F: usize>;
+/// Scales, minimums, corrections and the correction of a format whose bytes are signed ones plus 128: magnitudes need none.
+const fn signed(scales: usize, vnni: bool) -> (usize, usize, usize, i16) {
+    if vnni { (scales, 0, scales / 2, -128) } else { (scales, 0, 0, 0) }
+}
 
-impl<const F: usize> Blocks256<F> {
+struct Blocks256<const F: usize, const VNNI: bool>;
+
+impl<const F: usize, const VNNI: bool> Blocks256<F, VNNI> {
     const TILES: Tiles = [tile256::<Self, 1>, tile256::<Self, 2>, tile256::<Self, 3>, tile256::<Self, 4>];
     const FEWS: [Few; 2] = [few::of_256::<Self, F, 1>, few::of_256::<Self, F, 2>];
 }
 
-impl<const F: usize> tile256::Shape for Blocks256<F> {
+impl<const F: usize, const VNNI: bool> tile256::Shape for Blocks256<F, VNNI> {
     // As for blocks of 32, but never across a scale: 63 lets 2 groups fit 16 bits.
     const GROUPS: usize = match Format::ALL[F] {
+        _ if VNNI => 64 / <Self as tile256::Shape>::SIDE.scales,
         Format::Q4_K => 8,
         Format::Q6_K => 2,
         Format::IQ4_XS => 1,
         format if grids::group(format) > 0 => 1,
         _ => 4,
     };
-    const PER_32: bool = matches!(Format::ALL[F], Format::Q4_K | Format::Q5_K);
+    const VNNI: bool = VNNI;
+    const PER_32: bool = <Self as tile256::Shape>::SIDE.scales == 8;
     const SIDE: Side = {
         let (scales, mins, corrections, correction) = match Format::ALL[F] {
             Format::Q2_K => (16, 8, 0, 0),
             Format::Q3_K => (16, 0, 8, -4),
             Format::Q6_K => (16, 0, 8, -32),
-            Format::IQ4_XS => (8, 0, 0, 0),
-            format if grids::group(format) > 0 => (256 / grids::group(format), 0, 0, 0),
+            Format::IQ4_XS => signed(8, VNNI),
+            format if grids::group(format) > 0 => signed(256 / grids::group(format), VNNI),
             _ => (8, 4, 0, 0),
         };
-        Side { scales, lane: Lane::Pair, mins, corrections, correction }
+        Side { scales, lane: if VNNI { Lane::Whole } else { Lane::Pair }, mins, corrections, correction }
     };
 }
 
-impl<const F: usize> Panels for Blocks256<F> {
+impl<const F: usize, const VNNI: bool> Panels for Blocks256<F, VNNI> {
     const FORMAT: Format = Format::ALL[F];
     const LANES: usize = 8;
     const TILE: usize = 4;

@@ -1,4 +1,4 @@
-//! AVX2 with FMA and F16C: 8 rows a register.
+//! AVX2 with FMA and F16C: 8 rows a register. With AVX-VNNI the same, but for the dot products.
 
 use std::arch::x86_64::*;
 
@@ -18,35 +18,62 @@ pub(crate) mod unpack;
 pub(crate) mod unpack256;
 pub(crate) mod unpack32;
 
+/// A row of functions by format, with or without AVX-VNNI.
+macro_rules! matmuls {
+    ($vnni:literal) => {
+        [
+            dense::matmul::<{ Format::F32 as usize }>,
+            dense::matmul::<{ Format::F16 as usize }>,
+            dense::matmul::<{ Format::BF16 as usize }>,
+            matmul::blocks_of_32::<{ Format::Q4_0 as usize }, $vnni>,
+            matmul::blocks_of_32::<{ Format::Q4_1 as usize }, $vnni>,
+            matmul::blocks_of_32::<{ Format::Q5_0 as usize }, $vnni>,
+            matmul::blocks_of_32::<{ Format::Q5_1 as usize }, $vnni>,
+            matmul::blocks_of_32::<{ Format::Q8_0 as usize }, $vnni>,
+            matmul::blocks_of_256::<{ Format::Q2_K as usize }, $vnni>,
+            matmul::blocks_of_256::<{ Format::Q3_K as usize }, $vnni>,
+            matmul::blocks_of_256::<{ Format::Q4_K as usize }, $vnni>,
+            matmul::blocks_of_256::<{ Format::Q5_K as usize }, $vnni>,
+            matmul::blocks_of_256::<{ Format::Q6_K as usize }, $vnni>,
+            matmul::blocks_of_32::<{ Format::IQ4_NL as usize }, $vnni>,
+            matmul::blocks_of_256::<{ Format::IQ4_XS as usize }, $vnni>,
+            matmul::blocks_of_32::<{ Format::MXFP4 as usize }, $vnni>,
+            matmul::blocks_of_256::<{ Format::IQ1_S as usize }, $vnni>,
+            matmul::blocks_of_256::<{ Format::IQ1_M as usize }, $vnni>,
+            matmul::blocks_of_256::<{ Format::IQ2_XXS as usize }, $vnni>,
+            matmul::blocks_of_256::<{ Format::IQ2_XS as usize }, $vnni>,
+            matmul::blocks_of_256::<{ Format::IQ2_S as usize }, $vnni>,
+            matmul::blocks_of_256::<{ Format::IQ3_XXS as usize }, $vnni>,
+            matmul::blocks_of_256::<{ Format::IQ3_S as usize }, $vnni>,
+        ]
+    };
+}
+
 /// The AVX2 matmul table.
 pub(crate) const MATMUL: MatmulOps =
     MatmulOps { quantize_q8_32: quantize::q8_32, quantize_q8_256: quantize::q8_256, matmul: MATMULS };
 
-const MATMULS: [MatmulFn; Format::COUNT] = [
-    dense::matmul::<{ Format::F32 as usize }>,
-    dense::matmul::<{ Format::F16 as usize }>,
-    dense::matmul::<{ Format::BF16 as usize }>,
-    matmul::blocks_of_32::<{ Format::Q4_0 as usize }>,
-    matmul::blocks_of_32::<{ Format::Q4_1 as usize }>,
-    matmul::blocks_of_32::<{ Format::Q5_0 as usize }>,
-    matmul::blocks_of_32::<{ Format::Q5_1 as usize }>,
-    matmul::blocks_of_32::<{ Format::Q8_0 as usize }>,
-    matmul::blocks_of_256::<{ Format::Q2_K as usize }>,
-    matmul::blocks_of_256::<{ Format::Q3_K as usize }>,
-    matmul::blocks_of_256::<{ Format::Q4_K as usize }>,
-    matmul::blocks_of_256::<{ Format::Q5_K as usize }>,
-    matmul::blocks_of_256::<{ Format::Q6_K as usize }>,
-    matmul::blocks_of_32::<{ Format::IQ4_NL as usize }>,
-    matmul::blocks_of_256::<{ Format::IQ4_XS as usize }>,
-    matmul::blocks_of_32::<{ Format::MXFP4 as usize }>,
-    matmul::blocks_of_256::<{ Format::IQ1_S as usize }>,
-    matmul::blocks_of_256::<{ Format::IQ1_M as usize }>,
-    matmul::blocks_of_256::<{ Format::IQ2_XXS as usize }>,
-    matmul::blocks_of_256::<{ Format::IQ2_XS as usize }>,
-    matmul::blocks_of_256::<{ Format::IQ2_S as usize }>,
-    matmul::blocks_of_256::<{ Format::IQ3_XXS as usize }>,
-    matmul::blocks_of_256::<{ Format::IQ3_S as usize }>,
-];
+/// The same where AVX-VNNI is there.
+pub(crate) const MATMUL_VNNI: MatmulOps = MatmulOps { matmul: MATMULS_VNNI, ..MATMUL };
+
+const MATMULS: [MatmulFn; Format::COUNT] = matmuls!(false);
+const MATMULS_VNNI: [MatmulFn; Format::COUNT] = matmuls!(true);
+
+/// `sum` plus, in every lane, four products of an unsigned byte of `w` and a signed one of `a`. As one line of assembly, since the
+/// functions that hold it behind a constant are compiled for AVX2.
+///
+/// # Safety
+/// The CPU has AVX-VNNI.
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn dot(mut sum: __m256i, w: __m256i, a: __m256i) -> __m256i {
+    // SAFETY: the caller's promise; registers only.
+    unsafe {
+        std::arch::asm!("{{vex}} vpdpbusd {sum}, {w}, {a}", sum = inout(ymm_reg) sum, w = in(ymm_reg) w, a = in(ymm_reg) a,
+            options(pure, nomem, nostack, preserves_flags));
+    }
+    sum
+}
 
 /// The lanes that are rows, when `rows` are left: all bits set.
 #[inline]

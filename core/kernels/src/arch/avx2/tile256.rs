@@ -3,7 +3,7 @@
 use std::arch::x86_64::*;
 
 use super::unpack256::Side;
-use super::{load, mask, splat, splat_f32};
+use super::{dot, load, mask, splat, splat_f32};
 use crate::arch::panel::Tile;
 
 /// How a format of 256 values is tiled.
@@ -14,6 +14,9 @@ pub(crate) trait Shape {
     const PER_32: bool;
     /// The vectors behind the panel.
     const SIDE: Side;
+    /// `vpdpbusd` is there: totals of 32 bits are multiplied with whole scales, all bytes are unsigned ones, and `GROUPS` are
+    /// those that share a scale.
+    const VNNI: bool;
 
     /// Bytes of sums per token and block.
     const SUMS: usize = if Self::SIDE.mins + Self::SIDE.corrections == 0 {
@@ -68,24 +71,26 @@ pub(crate) unsafe fn tile<S: Shape, const T: usize>(tile: &Tile) {
             let q: [*const i8; T] = std::array::from_fn(|t| tile.q.add(t * tile.q_stride + b * 256));
             let mut isum = [_mm256_setzero_si256(); T];
             for step in 0..64 / S::GROUPS {
-                let mut pairs = [_mm256_setzero_si256(); T];
+                let mut sums = [_mm256_setzero_si256(); T];
                 for g in 0..S::GROUPS {
                     let at = step * S::GROUPS + g;
                     let w = load(panel.add(at * 32));
-                    for (t, pairs) in pairs.iter_mut().enumerate() {
+                    for (t, sum) in sums.iter_mut().enumerate() {
                         let a = splat(q[t].add(at * 4).cast());
-                        if S::GROUPS == 1 {
+                        if S::VNNI {
+                            *sum = dot(*sum, w, a);
+                        } else if S::GROUPS == 1 {
                             let signed = _mm256_xor_si256(w, _mm256_set1_epi8(-128));
                             let a = _mm256_sign_epi8(a, signed);
-                            *pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(signed), a);
+                            *sum = _mm256_maddubs_epi16(_mm256_abs_epi8(signed), a);
                         } else {
-                            *pairs = _mm256_add_epi16(*pairs, _mm256_maddubs_epi16(w, a));
+                            *sum = _mm256_add_epi16(*sum, _mm256_maddubs_epi16(w, a));
                         }
                     }
                 }
                 let scale = vector(step * S::GROUPS * layout.scales / 64);
                 for t in 0..T {
-                    isum[t] = _mm256_add_epi32(isum[t], _mm256_madd_epi16(pairs[t], scale));
+                    isum[t] = _mm256_add_epi32(isum[t], scaled::<S>(sums[t], scale));
                 }
             }
             for (t, isum) in isum.into_iter().enumerate() {
@@ -97,6 +102,13 @@ pub(crate) unsafe fn tile<S: Shape, const T: usize>(tile: &Tile) {
             }
         }
     }
+}
+
+/// What a step's sums are worth: pairs of 16 bits times pairs of scales, or a total times a scale.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(crate) fn scaled<S: Shape>(sums: __m256i, scale: __m256i) -> __m256i {
+    if S::VNNI { _mm256_mullo_epi32(sums, scale) } else { _mm256_madd_epi16(sums, scale) }
 }
 
 /// A block's last steps: the bias taken off `isum`, then the scaled sums of values and of minimums added to `acc`.

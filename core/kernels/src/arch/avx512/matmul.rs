@@ -149,6 +149,7 @@ impl<const F: usize> Blocks256<F> {
 impl<const F: usize> narrow::Shape for Blocks256<F> {
     // Without a panel a unit is 16 values, whose total fits 16 bits unless bytes exceed 15.
     const GROUPS: usize = 4;
+    const VNNI: bool = true;
     const PER_32: bool = matches!(Format::ALL[F], Format::Q4_K | Format::Q5_K) || wide_per_32(Format::ALL[F]);
     const SIDE: Side = {
         let (scales, lane, mins, corrections, correction) = match Format::ALL[F] {
