@@ -8,16 +8,20 @@ use super::pool::MAX_WORKERS;
 /// phones have 20 to 35 % (`cpu_capacity` of Cortex-A55 and -A510 beside big cores), middle ones 60 % and more.
 const USEFUL_PERCENT: usize = 40;
 
-/// Workers to use unless the app says otherwise: cores that this process may use, by its affinity mask and quota, and
-/// that are fast enough to be of help.
+/// Workers to use unless the app says otherwise: cores that this process may use and that are fast enough to be of help.
 pub fn default_workers() -> usize {
-    let allowed = std::thread::available_parallelism().map_or(1, usize::from);
+    let allowed = allowed_cores();
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ids = allowed_ids(&status);
     let capacities: Vec<usize> = ids.iter().map_while(|&id| capacity(id)).collect();
     // Without all capacities (other systems, or a hidden /sys) every core counts.
     let useful = if capacities.is_empty() || capacities.len() < ids.len() { allowed } else { useful(&capacities) };
     useful.clamp(1, allowed.min(MAX_WORKERS))
+}
+
+/// Cores that this process may use, by its affinity mask and quota.
+pub fn allowed_cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// The core ids of `Cpus_allowed_list: 0-3,6`.

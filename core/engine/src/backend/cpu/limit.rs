@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use super::cores::allowed_cores;
 use super::pool::MAX_WORKERS;
 
 /// Passes that are looked at together.
@@ -62,12 +63,18 @@ impl Seen {
 }
 
 impl Default for Limit {
+    /// Begins with as many workers as there are cores.
     fn default() -> Self {
-        Self { workers: MAX_WORKERS, window: Seen::default(), probe: None, failed: 0, rest: 0, next_rest: LEAST_REST }
+        Self::new(allowed_cores())
     }
 }
 
 impl Limit {
+    /// Begins with so many workers at most; more that are wanted have to show that they are faster.
+    fn new(workers: usize) -> Self {
+        Self { workers, window: Seen::default(), probe: None, failed: 0, rest: 0, next_rest: LEAST_REST }
+    }
+
     /// No pass of a single token gets more.
     pub fn workers(&self) -> usize {
         self.workers
@@ -142,7 +149,7 @@ mod tests {
 
     #[test]
     fn workers_that_wait_and_slow_the_pass_are_left_out_and_come_back() {
-        let mut limit = Limit::default();
+        let mut limit = Limit::new(MAX_WORKERS);
         assert_eq!(after(&mut limit, 100, 0, free), 4);
         assert_eq!(after(&mut limit, 3 * MOST_REST, 1, busy), 2);
         assert_eq!(after(&mut limit, 3 * MOST_REST, 0, free), 4);
@@ -150,7 +157,7 @@ mod tests {
 
     #[test]
     fn workers_that_are_late_and_worth_it_stay() {
-        let mut limit = Limit::default();
+        let mut limit = Limit::new(MAX_WORKERS);
         let mut fewer = 0;
         for _ in 0..2000 {
             fewer += u32::from(after(&mut limit, 1, 1, free) < 4);
@@ -161,7 +168,7 @@ mod tests {
 
     #[test]
     fn a_single_core_that_is_taken_costs_one_worker() {
-        let mut limit = Limit::default();
+        let mut limit = Limit::new(MAX_WORKERS);
         let taken = |workers: usize| if workers > 3 { 25_000 } else { free(workers) };
         after(&mut limit, 3 * MOST_REST, 1, taken);
         let mut with_three = 0;
@@ -172,15 +179,26 @@ mod tests {
     }
 
     #[test]
+    fn more_workers_than_cores_are_tried_now_and_then() {
+        let mut limit = Limit::new(2);
+        let mut with_two = 0;
+        for _ in 0..1000 {
+            with_two += u32::from(after(&mut limit, 1, 1, busy) == 2);
+        }
+        assert!((900..1000).contains(&with_two), "{with_two} of 1000");
+        assert_eq!(after(&mut limit, 3 * MOST_REST, 0, free), 4);
+    }
+
+    #[test]
     fn one_pass_full_of_late_waits_is_enough_to_ask() {
-        let mut limit = Limit::default();
+        let mut limit = Limit::new(MAX_WORKERS);
         assert_eq!(after(&mut limit, 1, MANY_WAITS - 1, busy), 4);
         assert_eq!(after(&mut limit, 1, MANY_WAITS, busy), 2);
     }
 
     #[test]
     fn nothing_goes_below_one_worker() {
-        let mut limit = Limit::default();
+        let mut limit = Limit::new(MAX_WORKERS);
         let falling = |workers: usize| 10_000 * workers as u64;
         assert_eq!(after(&mut limit, 10 * MOST_REST, MANY_WAITS, falling), 1);
     }

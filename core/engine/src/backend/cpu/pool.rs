@@ -398,7 +398,7 @@ mod tests {
                 }
             }
         };
-        assert!(matches!(pool.run(Work::Token, 3, halt(&stop), &program), Err(Error::Stopped)));
+        assert!(matches!(pool.run(Work::Batch, 3, halt(&stop), &program), Err(Error::Stopped)));
         let lost = Halt { stop: &SAFE, lost: &stop };
         assert!(matches!(pool.run(Work::Batch, 2, lost, &program), Err(Error::Stopped)), "either flag does");
         stop.store(false, Ordering::Relaxed);
@@ -415,7 +415,7 @@ mod tests {
                 assert!(team.index != culprit, "on purpose");
                 while team.barrier().is_ok() {}
             };
-            let result = pool.run(Work::Token, 3, halt(&stop), &program);
+            let result = pool.run(Work::Batch, 3, halt(&stop), &program);
             assert!(matches!(result, Err(Error::Internal { .. })));
         }
     }
