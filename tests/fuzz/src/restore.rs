@@ -85,8 +85,11 @@ fn restore(data: &[u8]) -> Result<Session, Error> {
     set(&mut file, 64, sum);
     let path = models::scratch("session");
     std::fs::write(&path, &file).expect("room for scratch files");
-    bounded(4 * file.len() + (1 << 20), || _ = SavedSession::open(&path).is_ok());
-    Session::restore(&models::model(), &path, options())
+    let model = models::model();
+    bounded(4 * file.len() + (1 << 20), || {
+        _ = SavedSession::open(&path).is_ok();
+        Session::restore(&model, &path, options())
+    })
 }
 
 pub fn run(data: &[u8]) {
