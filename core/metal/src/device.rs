@@ -90,8 +90,14 @@ pub struct Bound {
     pub buffers: HashMap<Buffer, Memory>,
 }
 
+/// A command buffer that holds a list. Dropped, it was never there.
+pub struct Encoded(Retained<ProtocolObject<dyn MTLCommandBuffer>>);
+
+// SAFETY: Metal's command buffers belong to no thread; this one is used by whoever has it, so by one at a time.
+unsafe impl Send for Encoded {}
+
 /// A command buffer that the GPU works on.
-pub struct Running(Retained<ProtocolObject<dyn MTLCommandBuffer>>);
+pub struct Running(Encoded);
 
 impl Gpu {
     /// The system's GPU.
@@ -176,23 +182,22 @@ impl Gpu {
         raw.map(Memory::new)
     }
 
-    /// Encodes a list into one command buffer and starts it. The next list can be encoded while it runs.
-    pub fn start(&self, list: &[Dispatch], bound: &Bound) -> Result<Running, Error> {
+    /// Encodes a list into one command buffer, also while another one runs: it holds places of memory, not what is there.
+    pub fn encode(&self, list: &[Dispatch], bound: &Bound) -> Result<Encoded, Error> {
         let stopped = || Error::Stopped { message: "no command buffer".to_owned() };
         autoreleasepool(|_| {
             let commands = self.queue.commandBuffer().ok_or_else(stopped)?;
             // Of the serial kind: a dispatch sees what the one before wrote.
             let encoder = commands.computeCommandEncoder().ok_or_else(stopped)?;
-            let encoded = list.iter().try_for_each(|dispatch| self.encode(&encoder, dispatch, bound));
+            let encoded = list.iter().try_for_each(|dispatch| self.encode_one(&encoder, dispatch, bound));
             // An encoder must end before it is dropped, whatever happened.
             encoder.endEncoding();
             encoded?;
-            commands.commit();
-            Ok(Running(commands))
+            Ok(Encoded(commands))
         })
     }
 
-    fn encode(
+    fn encode_one(
         &self,
         encoder: &ProtocolObject<dyn MTLComputeCommandEncoder>,
         dispatch: &Dispatch,
@@ -261,14 +266,23 @@ impl Weights {
     }
 }
 
+impl Encoded {
+    /// Lets the GPU begin, behind what was started before.
+    pub fn start(self) -> Running {
+        self.0.commit();
+        Running(self)
+    }
+}
+
 impl Running {
     /// Waits for the GPU.
     pub fn wait(self) -> Result<(), Error> {
-        self.0.waitUntilCompleted();
-        if self.0.status() == MTLCommandBufferStatus::Completed {
+        let Self(Encoded(commands)) = self;
+        commands.waitUntilCompleted();
+        if commands.status() == MTLCommandBufferStatus::Completed {
             return Ok(());
         }
-        let message = self.0.error().map_or_else(String::new, |error| error.localizedDescription().to_string());
+        let message = commands.error().map_or_else(String::new, |error| error.localizedDescription().to_string());
         Err(Error::Stopped { message })
     }
 }

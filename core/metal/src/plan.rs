@@ -19,7 +19,7 @@ pub struct Pass {
     pub first: u32,
     /// How many of the last tokens get logits; may be 0.
     pub wanted: u32,
-    /// So many of the best tokens after the last one, at most 64.
+    /// So many of the best tokens after the last one, at most 256.
     pub top_k: Option<u32>,
 }
 

@@ -15,20 +15,27 @@ pub struct Refused {
     pub reason: String,
 }
 
-/// A GPU that works on memory of this process.
+/// A GPU that works on memory of this process. It runs one list at a time.
 pub trait Player: Send {
     /// Lets the GPU see memory as `buffer`, in place of what was bound as it before. A device copies nothing. No range of
-    /// `tensors` is cut where the memory is too long for one buffer of the device.
+    /// `tensors` is cut where the memory is too long for one buffer of the device. Waits for a list that runs.
     ///
     /// # Safety
     /// - The memory lies in whole pages of the system that are mapped, for all buffers but the weights writable, until `buffer` is
     ///   bound to something else or released, or the player is gone.
-    /// - While [`Player::play`] runs nobody else writes what the list reads, nor touches what it writes.
+    /// - From [`Player::start`] to the end of [`Player::wait`] nobody else writes what the list reads, nor touches what it writes.
     unsafe fn bind(&mut self, buffer: Buffer, memory: NonNull<[u8]>, tensors: &[Range<u64>]) -> Result<(), Refused>;
 
-    /// Forgets what is bound as `buffer`.
+    /// Forgets what is bound as `buffer`. Waits for a list that runs.
     fn release(&mut self, buffer: Buffer);
 
-    /// Plays a list and waits for its end. After an error what the list writes holds anything.
-    fn play(&mut self, list: &[Dispatch]) -> Result<(), Refused>;
+    /// Makes a list ready, also while another one runs: what it works on is looked at when it runs itself. Only the latest is kept,
+    /// until it is started or something is bound or released.
+    fn encode(&mut self, list: &[Dispatch]) -> Result<(), Refused>;
+
+    /// Lets the GPU begin with the list that is ready; the one before was waited for.
+    fn start(&mut self) -> Result<(), Refused>;
+
+    /// Waits for the end of the list that runs. After an error what the list writes holds anything.
+    fn wait(&mut self) -> Result<(), Refused>;
 }

@@ -4,12 +4,12 @@ use crate::dispatch::{Binding, Buffer, Dispatch, Kernel};
 
 /// Values that a threadgroup sorts.
 pub const CHUNK: u32 = 1024;
-/// Most that can be asked for.
-pub const MAX_K: u32 = 64;
+/// Most that can be asked for: as many as a sampler lets decide.
+pub const MAX_K: u32 = 256;
 
 /// The `k` largest of `n` logits beginning at byte `from`, largest first. Also which of the two result buffers holds them.
 pub(crate) fn dispatches(from: u64, n: u32, k: u32) -> (Vec<Dispatch>, bool) {
-    assert!((1..=MAX_K).contains(&k), "k is 1..=64");
+    assert!((1..=MAX_K).contains(&k), "k is 1..=256");
     let mut list = Vec::new();
     let (mut left, mut turn) = (n, false);
     loop {

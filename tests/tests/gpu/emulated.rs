@@ -12,6 +12,21 @@ use crate::emulator::{Emulator, Order};
 pub struct Emulated {
     emulator: Emulator,
     bound: HashMap<Buffer, NonNull<[u8]>>,
+    ready: Option<Encoded>,
+    running: Vec<Lent>,
+}
+
+/// A list as commands, and the memory that it names.
+struct Encoded {
+    commands: Vec<u8>,
+    named: HashSet<Buffer>,
+}
+
+/// Memory that a list works on, as it was when the list began.
+struct Lent {
+    buffer: Buffer,
+    memory: NonNull<[u8]>,
+    before: Vec<u8>,
 }
 
 // SAFETY: addresses of memory that whoever binds it lets the player use from any thread.
@@ -20,44 +35,63 @@ unsafe impl Send for Emulated {}
 impl Emulated {
     /// Of the crate's shaders.
     pub fn new() -> Self {
-        Self { emulator: Emulator::new(Order::Shuffled), bound: HashMap::new() }
+        let emulator = Emulator::new(Order::Shuffled);
+        Self { emulator, bound: HashMap::new(), ready: None, running: Vec::new() }
     }
 }
 
 impl Player for Emulated {
     unsafe fn bind(&mut self, buffer: Buffer, memory: NonNull<[u8]>, _: &[Range<u64>]) -> Result<(), Refused> {
-        if buffer == Buffer::Weights {
-            // SAFETY: mapped and not written, by the caller's promise.
-            self.emulator.define(buffer, unsafe { memory.as_ref() });
-        }
+        self.ready = None;
+        // SAFETY: mapped and not written, by the caller's promise.
+        self.emulator.define(buffer, if buffer == Buffer::Weights { unsafe { memory.as_ref() } } else { &[] });
         self.bound.insert(buffer, memory);
         Ok(())
     }
 
     fn release(&mut self, buffer: Buffer) {
+        self.ready = None;
         self.bound.remove(&buffer);
     }
 
-    fn play(&mut self, list: &[Dispatch]) -> Result<(), Refused> {
+    fn encode(&mut self, list: &[Dispatch]) -> Result<(), Refused> {
         let memory = |binding: &Binding| match binding {
             Binding::Memory(buffer, _) if *buffer != Buffer::Weights => Some(*buffer),
             _ => None,
         };
+        self.ready = None;
         let named: HashSet<Buffer> = list.iter().flat_map(|dispatch| &dispatch.bindings).filter_map(memory).collect();
-        let mut sent = Vec::new();
+        if let Some(buffer) = named.iter().find(|buffer| !self.bound.contains_key(buffer)) {
+            return Err(Refused { reason: format!("{buffer:?} is not bound") });
+        }
+        let commands = list.iter().flat_map(|dispatch| self.emulator.encoded(dispatch)).collect();
+        self.ready = Some(Encoded { commands, named });
+        Ok(())
+    }
+
+    fn start(&mut self) -> Result<(), Refused> {
+        assert!(self.running.is_empty(), "one list runs at a time");
+        let Encoded { commands, named } = self.ready.take().expect("a list is ready");
         for buffer in named {
             let memory = self.bound[&buffer];
-            // SAFETY: bound, so mapped, and nobody writes it while a list is played.
-            let bytes = unsafe { memory.as_ref() }.to_vec();
-            self.emulator.define(buffer, &bytes);
-            sent.push((buffer, memory, bytes));
+            // SAFETY: bound, so mapped, and nobody writes it while a list runs.
+            let before = unsafe { memory.as_ref() }.to_vec();
+            self.emulator.define(buffer, &before);
+            self.running.push(Lent { buffer, memory, before });
         }
-        list.iter().for_each(|dispatch| self.emulator.play(dispatch));
-        for (buffer, mut memory, before) in sent {
+        self.emulator.send(&commands);
+        Ok(())
+    }
+
+    fn wait(&mut self) -> Result<(), Refused> {
+        for Lent { buffer, mut memory, before } in self.running.drain(..) {
+            // SAFETY: bound, and nobody touches it while a list runs.
+            let host = unsafe { memory.as_mut() };
+            // Other sequences may have written pages of their own.
+            assert!(buffer == Buffer::Pages || host == before, "{buffer:?} was written while a list ran");
             let after = self.emulator.read(buffer).expect("no finding");
             if after != before {
-                // SAFETY: bound, and nobody touches it while a list is played.
-                unsafe { memory.as_mut() }.copy_from_slice(&after);
+                host.copy_from_slice(&after);
             }
         }
         Ok(())

@@ -9,6 +9,7 @@ mod compile;
 #[path = "../../../core/metal/tests/emulator/emulator.rs"]
 mod emulator;
 
+mod ahead;
 #[cfg(not(target_vendor = "apple"))]
 mod emulated;
 mod families;

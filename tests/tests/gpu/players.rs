@@ -33,24 +33,26 @@ pub fn alone<T>(test: impl FnOnce() -> T) -> T {
     test()
 }
 
-/// What a watched player does at a call.
+/// What a watched player does with a list.
 pub enum Then {
-    /// Plays.
+    /// Plays it.
     Play,
-    /// Plays the first half of the list and refuses.
+    /// Plays the first half and refuses.
     Break,
 }
 
-/// A GPU that asks before each list; it is told how many it was given before.
+/// A GPU that asks before each list is started; it tells how many were before.
 struct Watched<F> {
     gpu: Box<dyn Player>,
     lists: usize,
+    ready: Vec<Dispatch>,
+    is_broken: bool,
     ask: F,
 }
 
 /// The GPU there is, watched.
 pub fn watched(ask: impl FnMut(usize) -> Then + Send + 'static) -> Box<dyn Player> {
-    Box::new(Watched { gpu: gpu(), lists: 0, ask })
+    Box::new(Watched { gpu: gpu(), lists: 0, ready: Vec::new(), is_broken: false, ask })
 }
 
 impl<F: FnMut(usize) -> Then + Send> Player for Watched<F> {
@@ -63,15 +65,23 @@ impl<F: FnMut(usize) -> Then + Send> Player for Watched<F> {
         self.gpu.release(buffer);
     }
 
-    fn play(&mut self, list: &[Dispatch]) -> Result<(), Refused> {
+    fn encode(&mut self, list: &[Dispatch]) -> Result<(), Refused> {
+        self.ready = list.to_vec();
+        self.gpu.encode(list)
+    }
+
+    fn start(&mut self) -> Result<(), Refused> {
         self.lists += 1;
-        match (self.ask)(self.lists - 1) {
-            Then::Play => self.gpu.play(list),
-            Then::Break => {
-                self.gpu.play(&list[..list.len() / 2])?;
-                Err(Refused { reason: "broken on purpose".into() })
-            }
+        self.is_broken = matches!((self.ask)(self.lists - 1), Then::Break);
+        if self.is_broken {
+            self.gpu.encode(&self.ready[..self.ready.len() / 2])?;
         }
+        self.gpu.start()
+    }
+
+    fn wait(&mut self) -> Result<(), Refused> {
+        self.gpu.wait()?;
+        if self.is_broken { Err(Refused { reason: "broken on purpose".into() }) } else { Ok(()) }
     }
 }
 
@@ -95,8 +105,16 @@ impl Player for Refusing {
 
     fn release(&mut self, _: Buffer) {}
 
-    fn play(&mut self, _: &[Dispatch]) -> Result<(), Refused> {
+    fn encode(&mut self, _: &[Dispatch]) -> Result<(), Refused> {
+        Ok(())
+    }
+
+    fn start(&mut self) -> Result<(), Refused> {
         self.refuse()
+    }
+
+    fn wait(&mut self) -> Result<(), Refused> {
+        Ok(())
     }
 }
 

@@ -84,6 +84,12 @@ impl Sampler {
         self.penalties.apply(first, logits);
     }
 
+    /// Whether [`Sampler::adjust`] does anything.
+    #[cfg(feature = "metal")]
+    pub(crate) fn adjusts(&self) -> bool {
+        self.options.penalizes() || !self.options.logit_bias.is_empty()
+    }
+
     /// How many of the likeliest tokens, after [`Sampler::adjust`], decide the choice; none if it takes all of them, or too
     /// many to be kept apart.
     pub fn decisive(&self) -> Option<usize> {

@@ -47,4 +47,15 @@ impl Head for Keep<'_> {
         let mut best = self.kept.0[worker].lock().unwrap_or_else(PoisonError::into_inner);
         best.offer(self.most, first, logits);
     }
+
+    #[cfg(feature = "metal")]
+    fn likeliest(&self) -> Option<usize> {
+        Some(self.most).filter(|_| !self.sampler.adjusts())
+    }
+
+    #[cfg(feature = "metal")]
+    fn take_likeliest(&self, tokens: &[(u32, f32)]) {
+        let mut best = self.kept.0[0].lock().unwrap_or_else(PoisonError::into_inner);
+        tokens.iter().for_each(|&(id, logit)| best.offer(self.most, id, &[logit]));
+    }
 }

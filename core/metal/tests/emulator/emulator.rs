@@ -59,8 +59,8 @@ impl Emulator {
     /// Defines a buffer or replaces it.
     pub fn define(&mut self, buffer: Buffer, bytes: &[u8]) {
         let next = self.buffers.len() as u32;
-        let id = self.buffers.get(&buffer).map_or(next, |(id, _)| *id);
-        self.buffers.insert(buffer, (id, bytes.len()));
+        let (id, len) = self.buffers.entry(buffer).or_insert((next, 0));
+        *len = bytes.len();
         let mut command = vec![b'B'];
         command.extend(id.to_le_bytes());
         command.extend((bytes.len() as u64).to_le_bytes());
@@ -80,6 +80,11 @@ impl Emulator {
 
     /// Plays one dispatch. Panics if it names a buffer that was not defined.
     pub fn play(&mut self, dispatch: &Dispatch) {
+        self.send(&self.encoded(dispatch));
+    }
+
+    /// The command that plays a dispatch, whatever its buffers are defined as by then. Panics if one never was.
+    pub fn encoded(&self, dispatch: &Dispatch) -> Vec<u8> {
         let mut words = Vec::new();
         let name = dispatch.kernel.name();
         words.push(self.order as u32);
@@ -104,7 +109,7 @@ impl Emulator {
         command.extend((name.len() as u32).to_le_bytes());
         command.extend(name.as_bytes());
         command.extend(words.iter().flat_map(|word| word.to_le_bytes()));
-        self.send(&command);
+        command
     }
 
     /// The bytes of a buffer, or what was found on the way.
@@ -137,7 +142,8 @@ impl Emulator {
         Ok(bytes.as_chunks::<4>().0.iter().map(|b| u32::from_le_bytes(*b)).collect())
     }
 
-    fn send(&mut self, command: &[u8]) {
+    /// Sends commands.
+    pub fn send(&mut self, command: &[u8]) {
         // An emulator that found something is gone; the next read tells what.
         let _ = self.input.write_all(command).and_then(|()| self.input.flush());
     }

@@ -49,6 +49,14 @@ pub struct Pass<'a> {
 pub trait Head: Sync {
     /// The logits of ids from `first` on, which worker `worker` computed; its next ids are higher. They may be changed.
     fn take(&self, worker: usize, first: usize, logits: &mut [f32]);
+
+    /// How many of the likeliest tokens would do, if it leaves logits as they are.
+    #[cfg(feature = "metal")]
+    fn likeliest(&self) -> Option<usize>;
+
+    /// So many of the likeliest tokens and their logits, or all that are possible, in place of all logits.
+    #[cfg(feature = "metal")]
+    fn take_likeliest(&self, tokens: &[(u32, f32)]);
 }
 
 impl Pass<'_> {

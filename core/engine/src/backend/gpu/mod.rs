@@ -45,6 +45,8 @@ pub struct Pass<'a> {
     pub tokens: &'a [u32],
     /// Which of `tokens` need logits: the last so many.
     pub wanted: usize,
+    /// So many of the likeliest tokens will do, if it is the last one's alone that are wanted.
+    pub likeliest: Option<usize>,
     /// The cache, adopted by the arena, with room for all of `tokens`.
     pub cache: &'a KvCache,
     /// The rotary embeddings.
@@ -53,6 +55,14 @@ pub struct Pass<'a> {
     pub ledger: &'a Arc<Ledger>,
     /// Ends it early.
     pub stop: &'a AtomicBool,
+}
+
+/// What a pass leaves of its logits.
+pub enum Left<'a> {
+    /// All of them, `[wanted, vocabulary]`.
+    Logits(&'a mut [f32]),
+    /// The likeliest tokens and theirs.
+    Likeliest(Vec<(u32, f32)>),
 }
 
 /// How the shaders name a format of caches; none if they do not know it.
@@ -108,20 +118,35 @@ impl Gpu {
         self.bound.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Does a pass and hands its logits, `[wanted, vocabulary]`, to `take`.
-    pub fn pass(&self, pass: &Pass<'_>, take: impl FnOnce(&mut [f32])) -> Result<(), Fault> {
+    /// Does a pass and hands what it leaves to `take`. While the GPU works, what comes next is encoded: the rest of the pass, and
+    /// at last the next token, whose id is read from memory when it runs.
+    pub fn pass(&self, pass: &Pass<'_>, take: impl FnOnce(Left<'_>)) -> Result<(), Fault> {
         let _ticket = self.tickets.take(pass.stop).map_err(|_| Fault::Stopped)?;
         let mut bound = self.bound();
-        let list = bound.prepare(pass)?;
-        let pieces = if pass.tokens.len() < MATMAT_TOKENS as usize { list.len() } else { DISPATCHES };
-        for piece in list.chunks(pieces) {
+        let shape = bound.prepare(pass)?;
+        let (list, turn) = match bound.ready(shape) {
+            Some(turn) => (Vec::new(), turn),
+            None => bound.list(shape),
+        };
+        let few = pass.tokens.len() < MATMAT_TOKENS as usize;
+        let mut pieces = list.chunks(if few { list.len().max(1) } else { DISPATCHES });
+        if let Some(first) = pieces.next() {
+            bound.encode(first)?;
+        }
+        loop {
             if pass.stop.load(Ordering::Relaxed) {
                 return Err(Fault::Stopped);
             }
-            bound.play(piece)?;
+            let Some(next) = pieces.next() else { break };
+            bound.run(|bound| bound.encode(next))?;
         }
+        bound.run(|bound| {
+            // What is wrong with it is told to whoever needs it.
+            let _told_later = bound.encode_token_behind(shape);
+            Ok(())
+        })?;
         if pass.wanted > 0 {
-            take(bound.logits(pass.wanted));
+            take(bound.left(shape, turn));
         }
         Ok(())
     }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::Context;
 use crate::backend::cpu::Head;
-use crate::backend::gpu::{Fault, Pass, Side, Work};
+use crate::backend::gpu::{Fault, Left, Pass, Side, Work};
 use crate::error::Error;
 use crate::governor::governor;
 
@@ -37,13 +37,15 @@ impl Context {
         }
         let started = Instant::now();
         let Self { cache, ropes, scratch, .. } = self;
-        let pass = Pass { tokens, wanted, cache, ropes, ledger: &model.home.ledger, stop };
-        let done = gpu.pass(&pass, |logits| {
-            if let Some(head) = head {
-                head.take(0, 0, logits);
-            } else if let Some(scratch) = scratch {
+        let likeliest = head.and_then(|head| head.likeliest());
+        let pass = Pass { tokens, wanted, likeliest, cache, ropes, ledger: &model.home.ledger, stop };
+        let done = gpu.pass(&pass, |left| match (left, head, scratch) {
+            (Left::Likeliest(tokens), Some(head), _) => head.take_likeliest(&tokens),
+            (Left::Logits(logits), Some(head), _) => head.take(0, 0, logits),
+            (Left::Logits(logits), None, Some(scratch)) => {
                 scratch.logits.as_mut_slice()[..logits.len()].copy_from_slice(logits);
             }
+            _ => {}
         });
         // Zeros may have been computed with.
         model.file.check()?;
