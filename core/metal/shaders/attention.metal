@@ -5,7 +5,8 @@
 // over lanes are needed once per 32 keys and not per key. Values: a lane takes every 32nd dimension, and the lanes read a
 // value side by side. Sums are f32. Each slice keeps a running maximum, sum and product; they meet in a fixed order.
 //
-// A single token's keys and values are written here: only the threadgroup with the last slice of their head reads them.
+// Keys and values of a few tokens need no dispatch of their own: each threadgroup that sees some of them makes them in threadgroup
+// memory, rounded as the cache rounds, and reads none of them back; one of them writes them to the page.
 
 constexpr constant uint ROWS = 8;
 constexpr constant uint SIMDS = 4;
@@ -16,8 +17,17 @@ inline uint partial_len(uint value_dim) {
     return value_dim + 2;
 }
 
-// Threadgroup memory: queries [8][head_dim], later products [8][value_dim]; weights of keys [4 simdgroups][8][32], before them what
-// is kept; maximum and sum [8][2].
+// `scores` of 8 rows and neighbours 8 * i to 8 * i + 7 of a key.
+inline void add_scores(float4 a, float4 b, threadgroup const float *queries, uint i, constant HeadArgs &args, thread float *scores) {
+    UNROLLED
+    for (uint r = 0; r < ROWS; r++) {
+        threadgroup const float4 *q = (threadgroup const float4 *)(queries + r * args.head_dim + 8 * i);
+        scores[r] += dot(a, q[0]) + dot(b, q[1]);
+    }
+}
+
+// Threadgroup memory: queries [8][head_dim], later products [8][value_dim]; weights of keys [4 simdgroups][8][32]; maximum and sum
+// [8][2]; where tokens' own are made here, keys [t][head_dim] and values [t][value_dim].
 template <uint PER_LANE, typename Rows>
 void attention(device const float *qkv, HeadTensors tensors, device uchar *pages, device const uint *table, device float *out,
                constant HeadArgs &args, threadgroup float *shared, uint3 group, uint thread_index, uint simd, uint lane) {
@@ -33,14 +43,31 @@ void attention(device const float *qkv, HeadTensors tensors, device uchar *pages
         uint head = min(first_head + r % args.heads, group_heads - 1), token = min(first_token + r / args.heads, args.tokens - 1);
         prepare(qkv, token, kv * group_heads + head, tensors, args, shared + r * args.head_dim, 8, lane);
     }
-    if (args.stores && group.z + 1 == args.slices) {
-        if (simd == 0) {
-            keep_key<Rows>(qkv, 0, kv, tensors, pages, table, args, weights, lane);
-        } else if (simd == 1) {
-            keep_value<Rows>(qkv, 0, kv, tensors, pages, table, args, weights, lane);
+    uint slice = (args.first_slice + group.z) * args.pages_per_slice;
+    uint own = args.stores ? args.first : 0xffffffffu; // from this position on keys and values are made here
+    threadgroup float *own_keys = states + 2 * ROWS, *own_values = own_keys + args.tokens * args.head_dim;
+    if ((slice + args.pages_per_slice) * PAGE > own) {
+        bool writes = group.x % chunks == 0 && group.y == 0 && group.z + 1 == args.slices;
+        for (uint i = simd; i < 2 * args.tokens; i += SIMDS) {
+            uint token = i / 2;
+            if (i % 2 == 0) {
+                threadgroup float *key = own_keys + token * args.head_dim;
+                make_key(qkv, token, kv, tensors, args, key, lane);
+                if (writes) {
+                    store_key<Rows>(key, token, kv, pages, table, args, lane);
+                }
+                Rows::round(key, args.head_dim, lane);
+            } else {
+                threadgroup float *value = own_values + token * args.value_dim;
+                make_value(qkv, token, kv, tensors, args, value, lane);
+                if (writes) {
+                    store_value<Rows>(value, token, kv, pages, table, args, lane);
+                }
+                Rows::round(value, args.value_dim, lane);
+            }
         }
     }
-    threadgroup_barrier(mem_flags::mem_threadgroup | mem_flags::mem_device);
+    threadgroup_barrier(mem_flags::mem_threadgroup); // own keys and queries are there
 
     float most[ROWS], sum[ROWS], product[ROWS][PER_LANE];
     uint last[ROWS]; // position of the row's token: the last key it sees
@@ -56,7 +83,6 @@ void attention(device const float *qkv, HeadTensors tensors, device uchar *pages
     }
     uint keys = last[ROWS - 1] + 1; // what any row sees
     uint lowest = first_seen(last[0], args); // the first that any row sees
-    uint slice = (args.first_slice + group.z) * args.pages_per_slice;
     uint end = min(slice + args.pages_per_slice, (keys + PAGE - 1) / PAGE);
     for (uint p = max(slice, lowest / PAGE) + simd; p < end; p += SIMDS) {
         device const uchar *k = key_rows<Rows>(pages, table[p], kv, 0, args);
@@ -71,17 +97,17 @@ void attention(device const float *qkv, HeadTensors tensors, device uchar *pages
             for (uint r = 0; r < ROWS; r++) {
                 scores[r] = 0.0f;
             }
-            if (position < keys) { // what lies behind was never written
+            if (position < min(keys, own)) { // what lies behind was never written
                 device const uchar *key = k + (start + lane) * Rows::bytes(args.head_dim);
                 for (uint i = 0; i < args.head_dim / 8; i++) {
                     float y[8];
                     Rows::load(key, i, y);
-                    float4 a = float4(y[0], y[1], y[2], y[3]), b = float4(y[4], y[5], y[6], y[7]);
-                    UNROLLED
-                    for (uint r = 0; r < ROWS; r++) {
-                        threadgroup const float4 *q = (threadgroup const float4 *)(shared + r * args.head_dim + 8 * i);
-                        scores[r] += dot(a, q[0]) + dot(b, q[1]);
-                    }
+                    add_scores(float4(y[0], y[1], y[2], y[3]), float4(y[4], y[5], y[6], y[7]), shared, i, args, scores);
+                }
+            } else if (position < keys) {
+                threadgroup const float4 *key = (threadgroup const float4 *)(own_keys + (position - own) * args.head_dim);
+                for (uint i = 0; i < args.head_dim / 8; i++) {
+                    add_scores(key[2 * i], key[2 * i + 1], shared, i, args, scores);
                 }
             }
             UNROLLED
@@ -100,11 +126,13 @@ void attention(device const float *qkv, HeadTensors tensors, device uchar *pages
             }
             simdgroup_barrier(mem_flags::mem_threadgroup);
             for (uint j = 0; j < min(32u, keys - p * PAGE - start); j++) {
+                uint key = p * PAGE + start + j;
                 UNROLLED
                 for (uint i = 0; i < PER_LANE; i++) {
                     uint at = 32 * i + lane;
                     if (at < args.value_dim) {
-                        float value = Rows::at(v + (start + j) * Rows::bytes(args.value_dim), at);
+                        float value = key >= own ? own_values[(key - own) * args.value_dim + at]
+                                                 : Rows::at(v + (start + j) * Rows::bytes(args.value_dim), at);
                         UNROLLED
                         for (uint r = 0; r < ROWS; r++) {
                             product[r][i] += weights[r * 32 + j] * value;
@@ -118,7 +146,7 @@ void attention(device const float *qkv, HeadTensors tensors, device uchar *pages
 
     // The simdgroups add up in turn, over the queries, which nobody reads any more.
     for (uint turn = 0; turn < SIMDS; turn++) {
-        threadgroup_barrier(mem_flags::mem_threadgroup);
+        threadgroup_barrier(mem_flags::mem_threadgroup); // one at a time
         if (simd != turn) {
             continue;
         }

@@ -27,7 +27,7 @@ struct HeadArgs {
     uint first_slice;     // number of the first slice that any query sees
     uint slices;
     uint pages_per_slice;
-    uint stores;          // attention writes the keys and values of its one token itself
+    uint stores;          // attention makes the keys and values of its tokens itself, and writes them
 };
 
 // Kinds of norms: none, the same weights for each head, weights for each head, one norm over all heads.
@@ -129,6 +129,12 @@ struct HalfRows {
             ((device half *)row)[i] = half(x[i]);
         }
     }
+    // In place, what comes back of values that are stored: each lane's own.
+    static void round(threadgroup float *x, uint dim, uint lane) {
+        for (uint i = lane; i < dim; i += 32) {
+            x[i] = float(half(x[i]));
+        }
+    }
     // 8 neighbours from value 8 * part on.
     static void load(device const uchar *row, uint part, thread float *y) {
         device const half4 *from = (device const half4 *)row + 2 * part;
@@ -148,14 +154,21 @@ struct HalfRows {
 // Rows as blocks of 32: a half and 32 signed bytes. A lane makes every 32nd value, so a block is one step.
 struct ByteRows {
     static uint bytes(uint dim) { return dim / 32 * 34; }
+    static float quantized(float value, float d) { return rint(d == 0.0f ? 0.0f : value * (1.0f / d)); }
     static void store(threadgroup const float *x, uint dim, device uchar *row, uint lane) {
         for (uint i = 0; i < dim / 32; i++) {
             float value = x[32 * i + lane], d = simd_max(fabs(value)) / 127.0f;
             device uchar *block = row + 34 * i;
-            ((device char *)(block + 2))[lane] = char(rint(d == 0.0f ? 0.0f : value * (1.0f / d)));
+            ((device char *)(block + 2))[lane] = char(quantized(value, d));
             if (lane == 0) {
                 *(device half *)block = half(d);
             }
+        }
+    }
+    static void round(threadgroup float *x, uint dim, uint lane) {
+        for (uint i = 0; i < dim / 32; i++) {
+            float value = x[32 * i + lane], d = simd_max(fabs(value)) / 127.0f;
+            x[32 * i + lane] = float(half(d)) * quantized(value, d);
         }
     }
     static void load(device const uchar *row, uint part, thread float *y) {
@@ -184,29 +197,38 @@ device uchar *value_rows(device uchar *pages, uint place, uint kv, uint at, cons
     return pages + ulong(place) * PAGE_UNIT + keys + (kv * PAGE + at) * Rows::bytes(args.value_dim);
 }
 
-// Keys (or values) of one head of a token into their page, by one simdgroup; `spare` is threadgroup memory [head_dim] or
-// [value_dim] of its own.
-template <typename Rows>
-void keep_key(device const float *qkv, uint token, uint kv, HeadTensors tensors, device uchar *pages,
-              device const uint *table, constant HeadArgs &args, threadgroup float *spare, uint lane) {
-    uint position = args.first + token;
-    prepare(qkv, token, args.n_heads + kv, tensors, args, spare, 8, lane);
+// The key (or value) of one head of a token, by one simdgroup, into `to` [head_dim] (or [value_dim]) of its own.
+inline void make_key(device const float *qkv, uint token, uint kv, HeadTensors tensors, constant HeadArgs &args,
+                     threadgroup float *to, uint lane) {
+    prepare(qkv, token, args.n_heads + kv, tensors, args, to, 8, lane);
     simdgroup_barrier(mem_flags::mem_threadgroup);
+}
+
+inline void make_value(device const float *qkv, uint token, uint kv, HeadTensors tensors, constant HeadArgs &args,
+                       threadgroup float *to, uint lane) {
+    uint of_kind = kv * args.value_dim;
+    device const float *kind = qkv + ulong(token) * args.stride + (args.n_heads + args.n_kv_heads) * args.head_dim;
+    for (uint i = lane; i < args.value_dim; i += 32) {
+        to[i] = kind[of_kind + i] + (args.has_bias ? tensors.v_bias[of_kind + i] : 0.0f);
+    }
+    simdgroup_barrier(mem_flags::mem_threadgroup);
+}
+
+// What was made into its page.
+template <typename Rows>
+void store_key(threadgroup const float *from, uint token, uint kv, device uchar *pages, device const uint *table,
+               constant HeadArgs &args, uint lane) {
+    uint position = args.first + token;
     device uchar *row = key_rows<Rows>(pages, table[position / PAGE], kv, position % PAGE, args);
-    Rows::store(spare, args.head_dim, row, lane);
+    Rows::store(from, args.head_dim, row, lane);
 }
 
 template <typename Rows>
-void keep_value(device const float *qkv, uint token, uint kv, HeadTensors tensors, device uchar *pages,
-                device const uint *table, constant HeadArgs &args, threadgroup float *spare, uint lane) {
-    uint position = args.first + token, of_kind = kv * args.value_dim;
-    device const float *kind = qkv + ulong(token) * args.stride + (args.n_heads + args.n_kv_heads) * args.head_dim;
-    for (uint i = lane; i < args.value_dim; i += 32) {
-        spare[i] = kind[of_kind + i] + (args.has_bias ? tensors.v_bias[of_kind + i] : 0.0f);
-    }
-    simdgroup_barrier(mem_flags::mem_threadgroup);
+void store_value(threadgroup const float *from, uint token, uint kv, device uchar *pages, device const uint *table,
+                 constant HeadArgs &args, uint lane) {
+    uint position = args.first + token;
     device uchar *row = value_rows<Rows>(pages, table[position / PAGE], kv, position % PAGE, args);
-    Rows::store(spare, args.value_dim, row, lane);
+    Rows::store(from, args.value_dim, row, lane);
 }
 
 // Whether a query at `last` sees a key.

@@ -15,10 +15,12 @@ const SIMDS: u32 = 4;
 const PAGES_PER_SLICE: u32 = 8;
 
 /// Into how many slices the keys that a pass sees are split: by absolute position, so that the order of joining them does
-/// not depend on how a text was cut.
-pub fn slices(first: u32, tokens: u32, window: Option<u32>) -> u32 {
+/// not depend on how a few tokens were cut.
+pub fn slices(pass: &Pass, window: Option<u32>) -> u32 {
     let len = PAGE * PAGES_PER_SLICE;
-    if tokens < matmat::FEWEST_TOKENS { (first + tokens).div_ceil(len) - first_seen(first, window) / len } else { 1 }
+    let of_few = || (pass.first + pass.tokens).div_ceil(len) - first_seen(pass.first, window) / len;
+    // A prompt's last layer may attend with few of its tokens; it is one of many.
+    if is_few(pass) { of_few() } else { 1 }
 }
 
 /// The first position that a query sees.
@@ -31,13 +33,12 @@ pub(crate) fn seen(first: u32, tokens: u32, window: Option<u32>) -> u64 {
     (first..first + tokens).map(|position| u64::from(position + 1 - first_seen(position, window))).sum()
 }
 
-/// Whether attention of a pass writes keys and values itself: of one token, where one threadgroup has all queries of a key
-/// head.
-pub(crate) fn stores(model: &Model, pass: &Pass) -> bool {
-    pass.tokens == 1 && model.n_heads / model.n_kv_heads <= ROWS
+/// Whether a pass has so few tokens that attention makes their keys and values itself, for all of them in each layer.
+pub(crate) fn is_few(pass: &Pass) -> bool {
+    pass.tokens < matmat::FEWEST_TOKENS
 }
 
-/// Attention of the last `tokens` tokens of the pass, and the joining of its slices where there are several.
+/// Attention of the last `tokens` tokens of the pass, of all if they are few, and the joining of its slices where there are several.
 pub(crate) fn dispatches(model: &Model, layer: usize, pass: &Pass, tokens: u32) -> Vec<Dispatch> {
     if tokens >= matmat::FEWEST_TOKENS {
         return vec![attention_mat::dispatch(model, layer, pass, tokens)];
@@ -48,14 +49,11 @@ pub(crate) fn dispatches(model: &Model, layer: usize, pass: &Pass, tokens: u32) 
     let together = (ROWS / heads).min(tokens);
     let plain = Work::new(model, layer, pass, tokens);
     let (first, window) = (plain.first(), model.layers[layer].window);
-    let slices = slices(first, tokens, window);
+    let (slices, stores) = (slices(pass, window), is_few(pass));
+    assert!(!stores || tokens == pass.tokens, "the keys of all tokens are made");
     let first_slice = first_seen(first, window) / (PAGE * PAGES_PER_SLICE);
-    let work = Work {
-        together: [heads, together],
-        slices: [first_slice, slices, PAGES_PER_SLICE],
-        stores: stores(model, pass),
-        ..plain
-    };
+    let shared = if stores { [first_slice, slices, PAGES_PER_SLICE] } else { plain.slices };
+    let work = Work { together: [heads, together], slices: shared, stores, ..plain };
     let out = if slices == 1 { Buffer::Attended } else { Buffer::Partials };
     let rows = u64::from(tokens * n_heads);
     let partial_bytes = rows * u64::from(slices) * 4 * u64::from(2 + value_dim);
@@ -67,12 +65,14 @@ pub(crate) fn dispatches(model: &Model, layer: usize, pass: &Pass, tokens: u32) 
         u64::from(last + 1 - first_seen(first + from, window))
     };
     let positions: u64 = u64::from(chunks) * (0..tokens).step_by(together as usize).map(walked).sum::<u64>();
-    let kept = if work.stores { 4 * u64::from(n_kv_heads * (head_dim + value_dim)) + work.position_bytes() } else { 0 };
+    let own = u64::from(if stores { tokens } else { 0 });
+    let kept = own * (4 * u64::from(n_kv_heads * (head_dim + value_dim)) + work.position_bytes());
+    let own_values = if stores { tokens * (head_dim + value_dim) } else { 0 };
     let stem = by_size(value_dim, ["attention_64", "attention_128", "attention_256"]);
     let mut list = vec![Dispatch {
         grid: [n_kv_heads * chunks, tokens.div_ceil(together), slices],
         threads: 32 * SIMDS,
-        threadgroup_bytes: Some(4 * (ROWS * head_dim.max(value_dim) + SIMDS * ROWS * 32 + 2 * ROWS)),
+        threadgroup_bytes: Some(4 * (ROWS * head_dim.max(value_dim) + SIMDS * ROWS * 32 + 2 * ROWS + own_values)),
         bytes: rows * 4 * u64::from(head_dim)
             + positions * work.position_bytes()
             + kept

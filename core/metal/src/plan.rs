@@ -34,18 +34,7 @@ impl Model {
         assert!(pass.first + pass.tokens <= 64 * self.max_pages, "the positions have pages");
         assert_eq!(self.check(), Ok(()), "the shaders can run the model");
         let mut list = vec![embed::dispatch(self, pass)];
-        for (i, layer) in self.layers.iter().enumerate() {
-            list.extend(self.attention_in(layer, pass));
-            // The cache is complete after its last layer's keys; the rest of that layer serves the logits alone.
-            let tokens = if i + 1 == self.layers.len() { pass.wanted } else { pass.tokens };
-            if tokens == 0 || !attention::stores(self, pass) {
-                list.push(cache::dispatch(self, i, pass));
-            }
-            if tokens > 0 {
-                list.extend(attention::dispatches(self, i, pass, tokens));
-                list.extend(self.rest_of_layer(layer, pass, tokens));
-            }
-        }
+        list.extend((0..self.layers.len()).flat_map(|i| self.layer(i, pass)));
         if pass.wanted == 0 {
             return (list, false);
         }
@@ -59,6 +48,24 @@ impl Model {
                 (list, turn)
             }
         }
+    }
+
+    /// The dispatches of a layer.
+    fn layer(&self, i: usize, pass: &Pass) -> Vec<Dispatch> {
+        let layer = &self.layers[i];
+        let mut list = self.attention_in(layer, pass);
+        // The cache is complete after its last layer's keys; the rest of that layer serves the logits alone.
+        let tokens = if i + 1 == self.layers.len() { pass.wanted } else { pass.tokens };
+        let is_few = attention::is_few(pass);
+        if tokens == 0 || !is_few {
+            list.push(cache::dispatch(self, i, pass));
+        }
+        if tokens > 0 {
+            let attended = if is_few { pass.tokens } else { tokens };
+            list.extend(attention::dispatches(self, i, pass, attended));
+            list.extend(self.rest_of_layer(layer, pass, tokens, attended));
+        }
+        list
     }
 
     /// Queries, keys and values of the normed input: one dispatch, or one for each format among them where there is no kernel for
@@ -89,16 +96,16 @@ impl Model {
         parts.iter().map(part).collect()
     }
 
-    /// Output of attention and the feed-forward part, for the last `tokens` tokens of the pass.
-    fn rest_of_layer(&self, layer: &Layer, pass: &Pass, tokens: u32) -> Vec<Dispatch> {
+    /// Output of attention and the feed-forward part, for the last `tokens` tokens of the pass, of which attention did `attended`.
+    fn rest_of_layer(&self, layer: &Layer, pass: &Pass, tokens: u32, attended: u32) -> Vec<Dispatch> {
         let residual = (Buffer::Residual, self.residual_at(pass, tokens));
         // A block's output goes straight into the stream, or through a norm; until then the other block's buffer is free.
-        let added = |projection: &Projection, input: Buffer, post_norm: Option<u64>, spare: Buffer| {
+        let added = |projection: &Projection, input: (Buffer, u64), post_norm: Option<u64>, spare: Buffer| {
             let scale = if post_norm.is_some() { 1.0 } else { self.residual_scale };
             let product = Product {
                 matrices: &[projection.matrix],
                 tokens,
-                input: (input, 0),
+                input,
                 norm: None,
                 output: if post_norm.is_some() { (spare, 0) } else { residual },
                 stride: self.dim,
@@ -118,9 +125,10 @@ impl Model {
             finish: Finish::NONE,
             adds: false,
         };
-        let mut list = added(&layer.attention_out, Buffer::Attended, layer.attention_post_norm, Buffer::Hidden);
+        let from = (Buffer::Attended, 4 * u64::from((attended - tokens) * self.n_heads * self.value_dim));
+        let mut list = added(&layer.attention_out, from, layer.attention_post_norm, Buffer::Hidden);
         list.push(hidden.gate_up(self.activation));
-        list.extend(added(&layer.down, Buffer::Hidden, layer.feed_forward_post_norm, Buffer::Attended));
+        list.extend(added(&layer.down, (Buffer::Hidden, 0), layer.feed_forward_post_norm, Buffer::Attended));
         list
     }
 
@@ -158,16 +166,9 @@ impl Model {
             Buffer::Residual => t * u64::from(self.dim),
             Buffer::Qkv => t * u64::from(self.qkv_len()),
             Buffer::Attended => t * u64::from((self.n_heads * self.value_dim).max(unnormed)),
-            // A pass that wants fewer tokens in its last layer may be sliced there alone.
             Buffer::Partials => {
-                let rows = |(i, layer): (usize, &Layer)| {
-                    let tokens = if i + 1 == self.layers.len() { pass.wanted } else { pass.tokens };
-                    match attention::slices(pass.first + pass.tokens - tokens, tokens, layer.window) {
-                        0 | 1 => 0,
-                        slices => u64::from(slices * tokens),
-                    }
-                };
-                let rows = self.layers.iter().enumerate().map(rows).max().unwrap_or(0);
+                let slices = self.layers.iter().map(|layer| attention::slices(pass, layer.window)).max().unwrap_or(1);
+                let rows = if slices > 1 { t * u64::from(slices) } else { 0 };
                 rows * u64::from(self.n_heads * (2 + self.value_dim))
             }
             Buffer::Hidden => t * u64::from(self.feed_forward.max(unnormed)),

@@ -1,7 +1,7 @@
 //! Between the q, k, v rows and the output of attention: bias, norm, rotation, the cache, and attention over its pages.
 
 use sprat_kernels::{Isa, KvFormat};
-use sprat_metal::{Buffer, Cache, Format, Matrix, Model, Pass, QkNorm, Temperature, slices};
+use sprat_metal::{Buffer, Cache, Format, MATMAT_TOKENS, Matrix, Model, Pass, QkNorm, Temperature, slices};
 
 use crate::emulator::{Emulator, Finding, ORDERS, Order};
 use crate::models::{EPS, Heads, PLAIN, model, of_heads};
@@ -214,11 +214,10 @@ pub fn play(case: &Case, layer: usize, emulator: &mut Emulator, random: &mut Ran
     let found = emulator.f32s(Buffer::Attended)?;
     let pages = emulator.read(Buffer::Pages)?;
 
-    let tokens = if layer == 1 { case.wanted } else { case.tokens };
-    let first = case.first + case.tokens - tokens;
-    let several = slices(first, tokens, case.heads.window) > 1;
-    let single = case.tokens == 1 && case.heads.n_heads / case.heads.n_kv_heads <= 8;
-    assert_eq!(list.len(), 1 + usize::from(several) + usize::from(!single), "{case:?}: cache, attention, joining");
+    let few = case.tokens < MATMAT_TOKENS;
+    let tokens = if layer == 1 && !few { case.wanted } else { case.tokens };
+    let several = slices(pass, case.heads.window) > 1;
+    assert_eq!(list.len(), 1 + usize::from(several) + usize::from(!few), "{case:?}: cache, attention, joining");
 
     for t in 0..case.tokens as usize {
         let position = case.first + t as u32;
@@ -317,6 +316,9 @@ fn one_token_and_a_few_are_kept_and_attend() {
         // More heads in a group than a threadgroup takes; slices that are joined.
         case([16, 1], [32, 64, 32], 700, 1, 1).bytes(),
         case([2, 2], [256, 256, 64], 510, 4, 1).bias().norm(QkNorm::Shared).late().halves(),
+        // Several threadgroups see tokens' own keys, over the ends of a slice and of a page.
+        case([20, 1], [32, 64, 32], 509, 6, 3).bytes().bias(),
+        case([4, 2], [64, 64, 64], 60, 8, 1).window(5),
         // A window that ends before this slice, one over two slices of three, one position.
         case([4, 2], [64, 64, 64], 600, 1, 1).window(20).cap(3.0),
         case([4, 2], [64, 64, 64], 1030, 2, 2).window(600).bytes(),
@@ -328,7 +330,7 @@ fn one_token_and_a_few_are_kept_and_attend() {
 fn prompts_are_kept_and_attend() {
     check(&[
         case([3, 1], [80, 80, 80], 130, 11, 11).bias().norm(QkNorm::Shared),
-        // A prompt that wants one token: its last layer is sliced, the others are not.
+        // A prompt that wants one token: in its last layer that one alone attends.
         case([4, 2], [64, 64, 64], 520, 10, 1).halves(),
         case([8, 2], [64, 64, 64], 37, 50, 40).window(20).cap(0.9).bytes(),
         case([2, 1], [256, 256, 128], 3, 20, 9).norm(QkNorm::Shared).late().temperature(0.3, 8),
