@@ -7,8 +7,8 @@ use crate::heads;
 use crate::products::{Case, case, play};
 use crate::weights::{Random, worst};
 
-/// The matrix products for Q4_0, or attention of prompts for small heads and a cache of halves, with one piece of text
-/// replaced: these alone, as they build faster.
+/// The matrix products for Q4_0, or attention for small heads and a cache of halves, with one piece of text replaced: these alone,
+/// as they build faster.
 fn shaders(file: &str, piece: &str, replacement: &str) -> Vec<(&'static str, String)> {
     let of_products = ["formats.metal", "matvec.metal", "matmat.metal"];
     let of_heads =
@@ -19,7 +19,8 @@ fn shaders(file: &str, piece: &str, replacement: &str) -> Vec<(&'static str, Str
     // Lines that make kernels.
     let wanted = |line: &str| {
         let stamps = ["EACH_", "ATTENTION", "CACHE("].iter().any(|start| line.starts_with(start));
-        let mine = ["EACH_FORMAT", "ATTENTION_MAT(attention_mat_64_f16", "CACHE(cache_f16"];
+        let mine =
+            ["EACH_FORMAT", "ATTENTION(attention_64_f16", "ATTENTION_MAT(attention_mat_64_f16", "CACHE(cache_f16"];
         !stamps || mine[usize::from(!products)..].iter().any(|start| line.starts_with(start))
     };
     let mut found = 0;
@@ -50,10 +51,15 @@ fn many(norm: bool) -> Case {
     case(&[80], 33, norm, false, false)
 }
 
-/// How far off attention of a prompt is: more keys than a step, more rows than a tile.
-fn attention_error(piece: &str, replacement: &str, order: Order) -> Result<f32, String> {
-    let shaders = shaders("attention_mat.metal", piece, replacement);
-    let case = heads::case([4, 2], [64, 64, 64], 40, 37, 37);
+/// How far off attention is that a file of shaders does.
+fn attention_error(file: &str, piece: &str, replacement: &str, order: Order) -> Result<f32, String> {
+    let case = match file {
+        // More keys than a step, more rows than a tile.
+        "attention_mat.metal" => heads::case([4, 2], [64, 64, 64], 40, 37, 37),
+        // Two tokens and two slices, some pages for each simdgroup.
+        _ => heads::case([4, 2], [64, 64, 64], 700, 2, 2),
+    };
+    let shaders = shaders(file, piece, replacement);
     let [found, expected] = heads::play(&case, 0, &mut Emulator::of(&shaders, order), &mut Random(1))?;
     Ok(worst(&found, &expected))
 }
@@ -65,8 +71,12 @@ fn whole_shaders_pass_and_so_what_follows_is_noticed() {
         let error = error(&whole, &case, Order::Forward).expect("no finding");
         assert!(error <= 1e-5, "{error:e}");
     }
-    let error = attention_error("+= 32", "+= 32", Order::Forward).expect("no finding");
-    assert!(error <= 1e-5, "{error:e}");
+    for (file, piece) in
+        [("attention_mat.metal", "// nobody reads keys"), ("attention.metal", "// all lanes have read")]
+    {
+        let error = attention_error(file, piece, piece, Order::Forward).expect("no finding");
+        assert!(error <= 1e-5, "{file}: {error:e}");
+    }
 }
 
 #[test]
@@ -114,10 +124,36 @@ fn mistakes_in_attention_of_prompts_are_noticed() {
         (never, &*never.replace("there", "STEP"), "values that were never written"),
         ("ushort(4 * r)", "ushort(2 * r)", "the sum of another row"),
     ] {
-        let error = attention_error(piece, replacement, Order::Forward).expect("only the numbers tell");
+        let error = attention_error("attention_mat.metal", piece, replacement, Order::Forward);
+        let error = error.expect("only the numbers tell");
         assert!(error > 1e-3, "{what}: {error:e}");
     }
     let some = format!("if (simd < 3) {barrier}");
-    let finding = attention_error(barrier, &some, Order::Forward).expect_err("simdgroups part");
+    let finding = attention_error("attention_mat.metal", barrier, &some, Order::Forward).expect_err("simdgroups part");
     assert!(finding.contains("finding: thread") && finding.contains("threadgroup_barrier"), "{finding}");
+}
+
+#[test]
+fn mistakes_in_attention_over_slices_are_noticed() {
+    let own = "threadgroup_barrier(mem_flags::mem_threadgroup); // own";
+    let sum = "simd_sum(weight)";
+    for (piece, replacement, what) in [
+        ("threadgroup_barrier(mem_flags::mem_threadgroup); // one", "// one", "simdgroups that add up at once"),
+        (
+            "lane == 0) {\n                states",
+            "lane == 1 && r > 8) {\n                states",
+            "states that nobody keeps",
+        ),
+        ("sum += part[1] * exp(part[0] - most)", "sum += part[1]", "slices that are joined as if they had one maximum"),
+        ("own_keys + (position - own)", "own_keys + (position - own + 1)", "the key behind"),
+        (sum, "simd_shuffle_xor(weight, 1)", "a lane's weight for all"),
+    ] {
+        let error = attention_error("attention.metal", piece, replacement, Order::Backward);
+        // Past what threadgroup memory there is, or not a number, or another number.
+        let is_noticed =
+            error.as_ref().map_or_else(|finding| finding.contains("AddressSanitizer"), |&error| error > 1e-3);
+        assert!(is_noticed, "{what}: {error:?}");
+    }
+    let missing = attention_error("attention.metal", own, "// own", Order::Backward).expect("only the numbers tell");
+    assert_eq!(missing, f32::INFINITY, "keys that others have not made yet hold poison");
 }
