@@ -15,6 +15,7 @@ mod emulated;
 mod families;
 mod faults;
 mod logits;
+mod memory;
 mod moves;
 mod players;
 mod sessions;

@@ -1,9 +1,15 @@
 //! The tables of BENCHMARKS.md on Apple GPUs: made here from plans, so that they cannot drift. Estimates; nothing is measured.
 
+#[allow(dead_code, reason = "other tests use the rest")]
+#[path = "../../../../tests/src/heap.rs"]
+mod heap;
+
 use super::shapes::{PROMPT, SHAPES, one_token};
 use super::tests::bookkeeping;
 use super::*;
-use crate::dispatch::Binding;
+
+#[global_allocator]
+static HEAP: heap::Heap = heap::Heap;
 
 const BENCHMARKS: &str = include_str!("../../../../BENCHMARKS.md");
 
@@ -97,19 +103,9 @@ fn kernels() -> String {
     table(&with_chips(&["pass", "kernel", "dispatches", "MB", "Mop"], &chips), rows.collect())
 }
 
-/// Anonymous memory beside the mapped file and the cache.
+/// Anonymous memory beside the mapped file and the cache: the plan's buffers, and the heap that a list was seen to take.
 fn memory() -> String {
-    let list_bytes = |model: &Model, pass: &Pass| -> usize {
-        let (list, _) = model.pass(pass);
-        let binding = |binding: &Binding| match binding {
-            Binding::Constants(words) => 4 * words.capacity(),
-            _ => 0,
-        };
-        let of = |dispatch: &Dispatch| {
-            dispatch.bindings.capacity() * size_of::<Binding>() + dispatch.bindings.iter().map(binding).sum::<usize>()
-        };
-        list.capacity() * size_of::<Dispatch>() + list.iter().map(of).sum::<usize>()
-    };
+    let list_bytes = |model: &Model, pass: &Pass| heap::taken_bytes(|| drop(model.pass(pass))).0;
     let row = |shape: &super::shapes::Shape| {
         let model = shape.model();
         let passes = [one_token(4095), PROMPT];
@@ -124,7 +120,7 @@ fn memory() -> String {
         "model",
         "buffers of token 4095, MB",
         "of 512 tokens, MB",
-        "its list, KB",
+        "heap of its list, KB",
         "of 512 tokens, KB",
         "cache a position as f16, KB",
     ];
