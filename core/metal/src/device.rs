@@ -18,7 +18,7 @@ use objc2::rc::{Retained, autoreleasepool};
 use objc2::runtime::ProtocolObject;
 use objc2_metal::{
     MTLCommandBuffer, MTLCommandBufferStatus, MTLCommandEncoder, MTLCommandQueue, MTLComputeCommandEncoder, MTLDevice,
-    MTLResourceOptions, MTLSize,
+    MTLGPUFamily, MTLResourceOptions, MTLSize,
 };
 
 pub use player::Device;
@@ -31,9 +31,13 @@ use crate::views::{View, views};
 /// Why the GPU did not do something. All of it leaves the CPU as a way on.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The simulator, or a machine without one.
+    /// A machine without one.
     #[error("no Metal device")]
     NoDevice,
+    /// A GPU before the A14's and the M1's, or the simulator's: without the simdgroup operations that the shaders need (Metal
+    /// Feature Set Tables: Apple7).
+    #[error("a GPU of too old a family")]
+    TooOld,
     /// The device, or Apple's compiler, refuses the shaders.
     #[error("the shaders do not compile: {message}")]
     Shaders {
@@ -103,6 +107,9 @@ impl Gpu {
     /// The system's GPU.
     pub fn new() -> Result<Self, Error> {
         let device = Metal::system_default().ok_or(Error::NoDevice)?;
+        if !device.as_ref().supportsFamily(MTLGPUFamily::Apple7) {
+            return Err(Error::TooOld);
+        }
         let queue = device.new_command_queue().map_err(|_| Error::NoDevice)?;
         Ok(Self { device, queue, library: OnceLock::new(), pipelines: Mutex::new(HashMap::new()) })
     }
