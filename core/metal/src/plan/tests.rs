@@ -116,7 +116,7 @@ fn bytes_of_a_token_are_the_design_s() {
 fn every_dispatch_is_within_what_devices_take() {
     for shape in SHAPES {
         let model = shape.model();
-        for pass in [one_token(4095), PROMPT, Pass { tokens: 6, first: 2000, wanted: 6, top_k: Some(64) }] {
+        for pass in [one_token(4095), PROMPT, Pass { tokens: 8, first: 2000, wanted: 8, top_k: Some(256) }] {
             for dispatch in model.pass(&pass).0 {
                 let name = dispatch.kernel.name();
                 assert!(dispatch.threadgroup_bytes.is_none_or(|bytes| bytes <= 32 << 10), "{name}");

@@ -250,6 +250,38 @@ fn weights_are_read_where_the_file_has_them() {
 }
 
 #[test]
+fn no_family_takes_more_than_8_dispatches_a_layer() {
+    const FAMILIES: [&str; 11] = [
+        "llama",
+        "mistral3",
+        "qwen2",
+        "qwen3",
+        "hunyuan-dense",
+        "gemma2",
+        "gemma3",
+        "phi3",
+        "smollm3",
+        "granite",
+        "olmo2",
+    ];
+    for name in FAMILIES {
+        let file = Small::new(name, TensorKind::Q4_K).bytes();
+        let contents = Contents::parse(&file, file.len() as u64).expect("a good file");
+        let reference = Reference::new(&contents, &file);
+        let (model, _) = File { contents: &contents, reference }.model(Cache::F16);
+        let model = Model { max_pages: 128, ..model };
+        for tokens in [1, 2, 4, 5, 8, 9, 64] {
+            for (first, wanted) in [(0, 1), (509, tokens), (6000, 1), (6000, 0)] {
+                let (list, _) = model.pass(&Pass { tokens, first, wanted, top_k: None });
+                // Beside the embedding's and the head's.
+                let of_layers = list.len() - 1 - usize::from(wanted > 0);
+                assert!(of_layers <= 8 * model.layers.len(), "{name}: {of_layers} for {tokens} tokens at {first}");
+            }
+        }
+    }
+}
+
+#[test]
 fn llama_gives_the_logits_of_the_plain_forward_pass() {
     check("llama", TensorKind::Q4_0, Order::Forward);
     check("mistral3", TensorKind::Q6_K, Order::Shuffled);
