@@ -6,7 +6,11 @@ use std::time::Duration;
 
 use sprat_ffi::{Event, GenerationOptions, LogitBias, SessionOptions};
 use sprat_tests::exported::{answer, greedy, open, source, text, wait};
-use sprat_tests::{process, scenario};
+use sprat_tests::heap::{self, Heap};
+use sprat_tests::{process, scenario, scratch};
+
+#[global_allocator]
+static HEAP: Heap = Heap;
 
 /// Of the small model's vocabulary.
 const END_OF_TEXT: u32 = 258;
@@ -24,6 +28,7 @@ fn main() {
         return;
     }
     thousand_cycles();
+    a_hundred_saves();
     nobody_reads();
 }
 
@@ -49,6 +54,22 @@ fn thousand_cycles() {
     );
     assert!(grown < SLACK_KB, "{grown} KB more");
     assert!(threads.is_some() && threads_now <= threads && files_now <= files);
+}
+
+/// A conversation saved again and again.
+fn a_hundred_saves() {
+    let model = open(source(&scenario::model().path())).expect("opens");
+    let session = model.session(SessionOptions::default()).expect("a session");
+    answer(&session, text("Hi"), greedy(1)).expect("a reply");
+    settled_threads();
+    let path = scratch::file("lifetime.session").to_string_lossy().into_owned();
+    let save = || session.save(path.clone()).expect("room for scratch files");
+    save();
+    let before = heap::held_bytes();
+    (0..100).for_each(|_| save());
+    let grown = heap::held_bytes() as isize - before as isize;
+    println!("100 saves: {grown} bytes more are allocated");
+    assert!(grown <= 0, "{grown} bytes");
 }
 
 /// A reader that stands still stops the generation, and then gets all of it.

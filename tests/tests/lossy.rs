@@ -2,8 +2,8 @@
 //! positions. They say so, and how near they are is measured.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, LazyLock};
 
 use serde_json::Value;
 use sprat::{
@@ -90,8 +90,9 @@ fn a_coarser_file_is_smaller_marked_and_goes_on() {
 
 #[test]
 fn heads_that_are_no_whole_blocks_are_not_saved_as_blocks() {
-    let family = Box::leak(Box::new(Family { name: "llama-72", head_dim: 72, rotary: 72, ..*family("llama") }));
-    let small = Small { family, kind: TensorKind::Q8_0, layers: 1, seed: 1 };
+    static FAMILY: LazyLock<Family> =
+        LazyLock::new(|| Family { name: "llama-72", head_dim: 72, rotary: 72, ..*family("llama") });
+    let small = Small { family: &FAMILY, kind: TensorKind::Q8_0, layers: 1, seed: 1 };
     let model = Model::open(small.path()).expect("a good file");
     let session = Session::new(&Arc::new(model), options(256, KvFormat::F16, WhenFull::Fail)).expect("good options");
     let refused = session.save_as(path("blocks"), KvFormat::Q8_0);

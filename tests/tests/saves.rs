@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use sprat::error::SavedFault;
 use sprat::{
@@ -79,12 +79,12 @@ fn saving_over_a_session_that_is_mapped_leaves_it_whole() {
 
 #[test]
 fn a_cache_serves_no_context_that_rotates_otherwise() {
-    let keys: &[&[_]] = &[&[
+    const KEYS: &[&[(&str, Key)]] = &[&[
         ("rope.scaling.original_context_length", Key::Count(256)),
         ("rope.scaling.attn_factor", Key::Number(1.19)),
     ]];
-    let family = Box::leak(Box::new(Family { name: "phi3-256", keys, ..*family("phi3") }));
-    let model = Small { family, kind: TensorKind::Q8_0, layers: 1, seed: 1 };
+    static FAMILY: LazyLock<Family> = LazyLock::new(|| Family { name: "phi3-256", keys: KEYS, ..*family("phi3") });
+    let model = Small { family: &FAMILY, kind: TensorKind::Q8_0, layers: 1, seed: 1 };
     let model = Arc::new(Model::open(model.path()).expect("a good file"));
     let with = |positions| {
         let context = ContextOptions { max_positions: Some(positions), threads: Some(1), ..ContextOptions::default() };

@@ -151,12 +151,12 @@ fn replace(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::
     write(&mut file)?;
     file.sync_all()?;
     fs::rename(&part.0, path)?;
-    std::mem::forget(part);
+    part.has_become_the_file();
     // The rename itself is on the disk when the folder is.
     File::open(folder)?.sync_all()
 }
 
-/// A file that is not finished; removed unless it was renamed.
+/// A file that is not finished; removed unless it was renamed. Empty once it was.
 struct Part(PathBuf);
 
 const PART: &str = ".sprat-part";
@@ -168,12 +168,18 @@ impl Part {
         let name = format!(".{}.{}-{number}{PART}", name.to_string_lossy(), std::process::id());
         Self(folder.join(name))
     }
+
+    fn has_become_the_file(mut self) {
+        self.0 = PathBuf::new();
+    }
 }
 
 impl Drop for Part {
     fn drop(&mut self) {
-        // It may never have been made.
-        let _gone = fs::remove_file(&self.0);
+        if !self.0.as_os_str().is_empty() {
+            // It may never have been made.
+            let _gone = fs::remove_file(&self.0);
+        }
     }
 }
 
