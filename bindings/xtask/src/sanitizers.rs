@@ -14,6 +14,10 @@ const MIRI_ENGINE: [&str; 3] = ["backend::cpu::pool", "backend::cpu::ticket", "b
 /// What several threads run through: single passes, and sessions beside each other.
 const THREADS: [&str; 5] = ["backend::", "session::", "forward::", "sessions::", "events::"];
 
+/// What ThreadSanitizer would spend an hour on: the plain forward pass of a single thread that these compare with. The passes
+/// themselves are those of `bits_do_not_depend_on_threads_pieces_or_batches`.
+const OF_ONE_THREAD: [&str; 2] = ["float_files_give_the_logits", "quantized_files_are_as_near"];
+
 fn nightly(context: &Context) -> Program {
     Program::new(context, "rustup").args(["run", "nightly", "cargo"])
 }
@@ -59,6 +63,7 @@ pub fn thread(context: &Context) -> Result<()> {
     sanitized(context, "thread")
         .args(["-Zbuild-std", "-p", "sprat", "-p", "sprat-tests", "--lib", "--test", "all", "--"])
         .args(THREADS)
+        .args(OF_ONE_THREAD.iter().flat_map(|test| ["--skip", test]))
         .run(context)
 }
 
