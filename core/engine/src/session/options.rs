@@ -48,7 +48,7 @@ pub struct GenerationOptions {
     pub max_tokens: usize,
     /// How tokens are chosen.
     pub sampler: SamplerOptions,
-    /// Texts that end the reply; they are not part of it.
+    /// Texts that end the reply; they are not part of it. They are looked for in what the model wrote, byte by byte.
     pub stop: Vec<String>,
     /// Whether a stop keeps what was written so far as the reply, instead of undoing the turn.
     pub keep_partial: bool,

@@ -15,7 +15,8 @@ const CAPACITY: usize = 4096;
 ///
 /// A token may end in the middle of a character, and a stop string may begin in one token and end in a later one: such
 /// bytes are held back until it is known what they are. The text given out, taken together, is what
-/// `String::from_utf8_lossy` makes of all bytes up to the first stop string.
+/// `String::from_utf8_lossy` makes of all bytes up to the first stop string. Stop strings are looked for in the bytes, so
+/// U+FFFD in one is that character and not what stands for bytes that are no text.
 #[derive(Debug, Clone)]
 pub struct TextStream {
     stops: Box<[Box<[u8]>]>,
@@ -221,6 +222,14 @@ mod tests {
                     assert_eq!(pieces.concat(), String::from_utf8_lossy(text), "{text:x?} by {len}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_replacement_character_in_a_stop_string_is_itself_alone() {
+        for len in 1..=5 {
+            let (pieces, hit) = stream(&["\u{fffd}"], b"a\xffb\xef\xbf\xbdc", len);
+            assert_eq!((pieces.concat().as_str(), hit), ("a\u{fffd}b", Some(0)), "by {len}");
         }
     }
 
