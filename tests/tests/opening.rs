@@ -170,3 +170,17 @@ fn layers_that_only_guess_further_tokens_are_left_out() {
     let refused = Model::open(folder.file("heads.gguf", &without_heads)).map(|_| ()).expect_err("no heads");
     assert!(matches!(&refused, Error::BadKey { key, .. } if key == "qwen35.attention.head_count_kv"), "{refused}");
 }
+
+#[test]
+fn a_window_whose_heads_would_rotate_more_than_they_have_is_refused() {
+    let folder = Folder::new("rotation");
+    let good = Small::new("gemma4", TensorKind::F16).bytes();
+    Model::open(folder.file("good.gguf", &good)).expect("a good file");
+    // Without that key they would rotate as many values as the wider heads of the other layers have.
+    let mut bytes = good;
+    let key = b"gemma4.rope.dimension_count_swa";
+    let at = bytes.windows(key.len()).position(|window| window == key).expect("the file has the key");
+    bytes[at] = b'x';
+    let error = Model::open(folder.file("bad.gguf", &bytes)).err().expect("128 of 64 values");
+    assert!(error.to_string().contains("rope.dimension_count_swa"), "{error}");
+}

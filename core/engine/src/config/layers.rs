@@ -99,7 +99,13 @@ pub fn plan(
         };
         LayerConfig { window, rope: rope.filter(|_| rotates && !left_out), ..layer.clone() }
     });
-    Ok((layers.collect(), ropes))
+    let layers: Vec<_> = layers.collect();
+    // Heads of layers with a window have a size of their own, and what they rotate comes from another key or from the other layers.
+    for (rope, head_dim) in layers.iter().filter_map(|layer| Some((layer.rope?, layer.head_dim))) {
+        let dims = ropes[rope].dims;
+        keys.require("rope.dimension_count_swa", dims, dims <= head_dim, "more than a head has")?;
+    }
+    Ok((layers, ropes))
 }
 
 /// The rotary embedding of layers with a window, where it is not that of the others.
