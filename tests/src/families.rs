@@ -1,5 +1,9 @@
 //! What the small files of each family hold: one row per kind of arithmetic, not one per family.
 
+/// Names of the families that Metal's plan describes.
+pub const ON_A_GPU: [&str; 11] =
+    ["llama", "qwen2", "qwen3", "mistral3", "gemma2", "gemma3", "phi3", "smollm3", "granite", "olmo2", "hunyuan-dense"];
+
 /// A family as its small file shows it.
 #[derive(Debug)]
 pub struct Family {

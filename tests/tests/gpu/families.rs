@@ -3,25 +3,10 @@
 use sprat::error::GpuFault;
 use sprat::{Backend, Error, Model, OpenOptions};
 use sprat_gguf::TensorKind;
-use sprat_tests::families::FAMILIES;
+use sprat_tests::families::{FAMILIES, ON_A_GPU};
 use sprat_tests::small::Small;
 
 use crate::players::{Refusing, open};
-
-/// Those that the plan describes.
-const SUPPORTED: &[&str] = &[
-    "llama",
-    "qwen2",
-    "qwen3",
-    "mistral3",
-    "gemma2",
-    "gemma3",
-    "phi3",
-    "smollm3",
-    "granite",
-    "olmo2",
-    "hunyuan-dense",
-];
 
 #[test]
 fn each_family_has_a_gpu_or_is_told_what_there_are_no_shaders_for() {
@@ -29,7 +14,7 @@ fn each_family_has_a_gpu_or_is_told_what_there_are_no_shaders_for() {
         let path = Small::new(family.name, TensorKind::F16).path();
         let player = || Box::new(Refusing { memory: false, asked: Default::default() });
         let gpu = open(player(), &path, Backend::Auto).info().gpu.clone();
-        let is_supported = SUPPORTED.contains(&family.name);
+        let is_supported = ON_A_GPU.contains(&family.name);
         match gpu {
             Ok(()) => assert!(is_supported, "{}", family.name),
             Err(GpuFault::Unsupported { what }) => assert!(!is_supported, "{}: {what}", family.name),

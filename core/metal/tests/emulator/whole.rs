@@ -8,6 +8,7 @@ use sprat_metal::{
 };
 
 use crate::emulator::{Emulator, Order};
+use crate::families::ON_A_GPU;
 use crate::reference::Reference;
 use crate::small::{Random, Small, VOCABULARY};
 use crate::weights::worst;
@@ -251,20 +252,7 @@ fn weights_are_read_where_the_file_has_them() {
 
 #[test]
 fn no_family_takes_more_than_8_dispatches_a_layer() {
-    const FAMILIES: [&str; 11] = [
-        "llama",
-        "mistral3",
-        "qwen2",
-        "qwen3",
-        "hunyuan-dense",
-        "gemma2",
-        "gemma3",
-        "phi3",
-        "smollm3",
-        "granite",
-        "olmo2",
-    ];
-    for name in FAMILIES {
+    for name in ON_A_GPU {
         let file = Small::new(name, TensorKind::Q4_K).bytes();
         let contents = Contents::parse(&file, file.len() as u64).expect("a good file");
         let reference = Reference::new(&contents, &file);
