@@ -132,7 +132,11 @@ impl<const F: usize> Blocks256<F> {
         [tile256::<Self, 2, 1>, tile256::<Self, 2, 2>],
         [tile256::<Self, 3, 1>, tile256::<Self, 3, 2>],
         [tile256::<Self, 4, 1>, tile256::<Self, 4, 2>],
-        [tile256::<Self, 6, 1>, tile256::<Self, 6, 2>],
+        if <Self as Shape>::WIDE {
+            [tile256::<Self, 6, 1>, tile256::<Self, 6, 2>]
+        } else {
+            [tile256::<Self, 4, 1>, tile256::<Self, 4, 2>] // `TILE` is less: never asked for
+        },
     ];
     const FEWS: Fews = [
         match Format::ALL[F] {
