@@ -80,6 +80,7 @@ fn attention(isa: &Isa, r: usize, dim: usize, scratch: &mut Scratch) {
         format: KvFormat::F16,
         k: &page,
         v: &page,
+        next: &page,
         dk: dim,
         dv: dim,
         scale: 0.1,

@@ -38,6 +38,8 @@ pub struct Attend<'a> {
     pub k: &'a [u16],
     /// Values, `[p, row_len(dv)]`.
     pub v: &'a [u16],
+    /// The keys that the next call will read, or anything else: only asked for ahead.
+    pub next: &'a [u16],
     /// Length of a query and a key: a multiple of the format's `multiple`, at most `MAX_HEAD_DIM`.
     pub dk: usize,
     /// Length of a value, likewise.

@@ -74,7 +74,7 @@ fn intersection(ranges: &[(u32, u32)]) -> (usize, usize) {
 fn score_all<V: Vector>(page: &Attend<'_>, (first, last): (usize, usize), buffers: &mut Buffers<'_>) {
     let dk = page.dk;
     if reads_in_place(page, dk) {
-        let keys = Rows { base: page.k.as_ptr(), stride: dk };
+        let keys = Rows { base: page.k.as_ptr(), stride: dk, next: page.v.as_ptr() };
         // SAFETY: `k` has `last` rows of `dk` values.
         return unsafe { score_rows::<V, u16>(page, keys, (first, last), 0, buffers) };
     }
@@ -82,7 +82,7 @@ fn score_all<V: Vector>(page: &Attend<'_>, (first, last): (usize, usize), buffer
     for from in (first - first % KEY_BLOCK..last).step_by(KEY_BLOCK) {
         let to = last.min(from + KEY_BLOCK);
         widen::<V>(page.format, &page.k[from * len..to * len], dk, buffers.wide);
-        let keys = Rows { base: buffers.wide.as_ptr(), stride };
+        let keys = Rows { base: buffers.wide.as_ptr(), stride, next: std::ptr::null() };
         // SAFETY: `wide` has `to - from` rows of `stride` floats.
         unsafe { score_rows::<V, f32>(page, keys, (from, to), from, buffers) }
     }
@@ -154,13 +154,13 @@ fn weigh_all<V: Vector>(
 ) {
     let dv = page.dv;
     if reads_in_place(page, dv) {
-        let values = Rows { base: page.v.as_ptr(), stride: dv };
+        let values = Rows { base: page.v.as_ptr(), stride: dv, next: page.next.as_ptr() };
         // SAFETY: `v` has `last` rows of `dv` values.
         return unsafe { weigh_rows::<V, u16>(page, values, 0, buffers, state) };
     }
     let len = page.format.row_len(dv);
     widen::<V>(page.format, &page.v[first * len..last * len], dv, buffers.wide);
-    let values = Rows { base: buffers.wide.as_ptr(), stride: dv.next_multiple_of(16) };
+    let values = Rows { base: buffers.wide.as_ptr(), stride: dv.next_multiple_of(16), next: std::ptr::null() };
     // SAFETY: `wide` has `last - first` rows of `stride` floats.
     unsafe { weigh_rows::<V, f32>(page, values, first, buffers, state) }
 }

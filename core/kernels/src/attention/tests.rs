@@ -115,6 +115,7 @@ impl Case {
             format: self.format,
             k: &self.k[start * k..end * k],
             v: &self.v[start * v..end * v],
+            next: &self.k[end * k..],
             dk: self.dk,
             dv: self.dv,
             scale: 1.0 / (self.dk as f32).sqrt(),

@@ -32,6 +32,8 @@ impl Element for f32 {
 pub(crate) struct Rows<E> {
     pub base: *const E,
     pub stride: usize,
+    /// Rows as far apart that will be read next and are asked for on the way; null: none.
+    pub next: *const E,
 }
 
 /// Dots of `R` queries with keys `from..to`, `K = 16 / R` at a time, `H` of them in registers at once:
@@ -50,6 +52,9 @@ pub(crate) unsafe fn scores<V: Vector, E: Element, const R: usize, const K: usiz
 ) {
     let mut first = from - from % K;
     while first < to {
+        if !k.next.is_null() {
+            V::ask(k.next.wrapping_add(first * k.stride).cast(), K * k.stride * size_of::<E>());
+        }
         let mut keys = [k.base; K];
         for (i, key) in keys.iter_mut().enumerate() {
             // Past the end the last key again; nobody looks at its dots.
@@ -178,6 +183,9 @@ unsafe fn weigh_columns<V: Vector, E: Element, const R: usize, const C: usize>(
         }
     }
     for i in from..to {
+        if !v.next.is_null() {
+            V::ask(v.next.wrapping_add(i * v.stride + d).cast(), C * V::WIDTH * size_of::<E>());
+        }
         let mut values = [V::zero(); C];
         for c in 0..C {
             // SAFETY: the caller's promises.

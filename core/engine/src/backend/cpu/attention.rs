@@ -38,7 +38,7 @@ impl Worker<'_> {
         dims.window.map_or(0, |window| (position + 1).saturating_sub(window))
     }
 
-    /// One item for each kv head and page; who finishes a head's last page merges them, in ascending order.
+    /// One item for each page and kv head, as they lie in memory; who finishes a head's last page merges them, in ascending order.
     fn attention_of_one(&mut self, index: usize, dims: &LayerConfig) {
         let Pass { cache, .. } = *self.pass;
         let position = cache.len() + self.rows.start;
@@ -46,11 +46,13 @@ impl Worker<'_> {
         let pages = first / PAGE..position / PAGE + 1;
         let page_bytes = 2 * PAGE * (dims.head_dim + dims.value_dim);
         let size = (CHUNK_BYTES / page_bytes).max(1);
-        while let Some(chunk) = self.team.chunk(pages.len() * dims.n_kv_heads, size) {
+        let items = pages.len() * dims.n_kv_heads;
+        while let Some(chunk) = self.team.chunk(items, size) {
             for item in chunk {
-                let (head, page) = (item / pages.len(), pages.start + item % pages.len());
+                let place = |item: usize| (pages.start + item / dims.n_kv_heads, item % dims.n_kv_heads);
+                let (page, head) = place(item);
                 let seen = visible(page, first, position);
-                self.attention_of_page(index, dims, head, page, seen);
+                self.attention_of_page(index, dims, (page, head), place((item + 1).min(items - 1)), seen);
                 let done = &self.pass.buffers.partials.done[head];
                 // Acquire and release: the last one sees what the others wrote.
                 if done.fetch_add(1, Ordering::AcqRel) + 1 == pages.len() {
@@ -61,20 +63,28 @@ impl Worker<'_> {
         }
     }
 
-    fn attention_of_page(&mut self, index: usize, dims: &LayerConfig, head: usize, page: usize, seen: (u32, u32)) {
+    /// A page and kv head, and which will be next.
+    fn attention_of_page(
+        &mut self,
+        index: usize,
+        dims: &LayerConfig,
+        (page, head): (usize, usize),
+        next: (usize, usize),
+        seen: (u32, u32),
+    ) {
         let Pass { isa, config, cache, buffers, .. } = *self.pass;
         let group = dims.group();
         let start = (head * buffers.rows + self.rows.start) * group * dims.head_dim;
         self.local.ranges[..group].fill(seen);
-        let memory = &cache.pages(dims.kv_of.unwrap_or(index))[page];
+        let memory = cache.pages(dims.kv_of.unwrap_or(index));
         // SAFETY: this worker has the item in its chunk; queries and cache come from the stage before.
-        let (mut state, q, kv) = unsafe {
+        let (mut state, q, kv, next) = unsafe {
             let state = buffers.partials.state(page * dims.n_heads + head * group, group, dims.value_dim);
             let q = buffers.q.get(start..start + group * dims.head_dim);
-            (state, q, Kv::of(memory, head, dims))
+            (state, q, Kv::of(&memory[page], head, dims), memory[next.0].keys(next.1, dims))
         };
         state.reset();
-        let attend = attend_args(config, dims, q, &self.local.ranges[..group], kv);
+        let attend = Attend { next, ..attend_args(config, dims, q, &self.local.ranges[..group], kv) };
         isa.attend(&attend, &mut state, &mut self.local.scratch);
     }
 
@@ -170,7 +180,7 @@ fn attend_args<'a>(
     Kv { format, k, v }: Kv<'a>,
 ) -> Attend<'a> {
     let (dk, dv, scale, soft_cap) = (dims.head_dim, dims.value_dim, config.attention_scale, config.attention_cap);
-    Attend { q, ranges, format, k, v, dk, dv, scale, soft_cap }
+    Attend { q, ranges, format, k, v, next: k, dk, dv, scale, soft_cap }
 }
 
 /// The part of a page that a query at `position` sees when it sees from `first` on.

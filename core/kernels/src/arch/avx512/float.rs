@@ -45,6 +45,14 @@ impl Vector for Zmm {
     }
 
     #[inline(always)]
+    fn ask(from: *const u8, bytes: usize) {
+        for at in (0..bytes).step_by(64) {
+            // SAFETY: prefetching has no effect but on speed, whatever the address.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(from.wrapping_add(at).cast()) }
+        }
+    }
+
+    #[inline(always)]
     unsafe fn store(self, to: *mut f32) {
         // SAFETY: called from AVX-512 kernels only; the caller promises 16 writable floats.
         unsafe { _mm512_storeu_ps(to, self.0) }

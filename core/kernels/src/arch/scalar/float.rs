@@ -36,6 +36,8 @@ impl Vector for Lanes {
         Self(half.map(|x| f16::from_bits(x).to_f32()))
     }
 
+    fn ask(_: *const u8, _: usize) {}
+
     unsafe fn store(self, to: *mut f32) {
         // SAFETY: the caller promises 16 writable floats.
         unsafe { to.cast::<[f32; 16]>().write(self.0) }
