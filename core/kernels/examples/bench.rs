@@ -84,26 +84,29 @@ fn read_gb_per_s(bytes: &[u8]) -> f64 {
 }
 
 /// Activations of one format, owned.
-struct Owned(ActivationKind, usize, usize, Vec<f32>, Vec<i8>, Vec<f32>, Vec<i16>);
+struct Owned(ActivationKind, usize, usize, Vec<f32>, Vec<i8>, Vec<f32>, Vec<i16>, Vec<u16>);
 
 impl Owned {
     fn new(isa: &Isa, kind: ActivationKind, t: usize, k: usize) -> Self {
-        let f: Vec<f32> = (0..t * k).map(|i| (i * 37 % 101) as f32 - 50.0).collect();
-        let (mut q, mut d, mut s) = (vec![], vec![], vec![]);
+        // Sums of four, as activations are: most of them small.
+        let f: Vec<f32> =
+            (0..t * k).map(|i| [37, 53, 71, 89].map(|m| (i * m % 101) as f32 - 50.0).iter().sum()).collect();
+        let (mut q, mut d, mut s, mut m) = (vec![], vec![], vec![], vec![]);
         if kind != ActivationKind::F32 {
             q.resize(t * k, 0);
             d.resize(t * k / kind.block_len(), 0.0);
             s.resize(t * k / kind.sum_len(), 0);
-            isa.quantize(kind, &f, &mut q, &mut d, &mut s);
+            m.resize(kind.magnitudes(t * k), 0);
+            isa.quantize(kind, &f, &mut q, &mut d, &mut s, &mut m);
         }
-        Self(kind, t, k, f, q, d, s)
+        Self(kind, t, k, f, q, d, s, m)
     }
 
     fn view(&self) -> Activations<'_> {
-        let Self(kind, t, k, f, q, d, s) = self;
+        let Self(kind, t, k, f, q, d, s, m) = self;
         match kind {
             ActivationKind::F32 => Activations::f32(*t, *k, f),
-            kind => Activations::quantized(*kind, *t, *k, q, d, s),
+            kind => Activations::quantized(*kind, *t, *k, q, d, s, m),
         }
     }
 }

@@ -22,9 +22,10 @@ fn main() {
     let f = vec![0.0; tokens * k];
     let (q, d, s) =
         (vec![0; tokens * k], vec![0.0; tokens * k / kind.block_len()], vec![0; tokens * k / kind.sum_len()]);
+    let m = vec![0; kind.magnitudes(tokens * k)];
     let x = match kind {
         ActivationKind::F32 => Activations::f32(tokens, k, &f),
-        kind => Activations::quantized(kind, tokens, k, &q, &d, &s),
+        kind => Activations::quantized(kind, tokens, k, &q, &d, &s, &m),
     };
     let (mut out, mut scratch) = (vec![0.0; tokens * rows], Scratch::new());
     for _ in 0..repeats {

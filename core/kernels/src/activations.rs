@@ -30,6 +30,15 @@ impl ActivationKind {
             Self::Q8_256 => 16,
         }
     }
+
+    /// How many magnitudes `n` values have: of every block of 256 the largest sum of `|q|` over 16 values that follow each other,
+    /// a bound of sums of products; other kinds have none.
+    pub const fn magnitudes(self, n: usize) -> usize {
+        match self {
+            Self::F32 | Self::Q8_32 => 0,
+            Self::Q8_256 => n / 256,
+        }
+    }
 }
 
 /// A view of `t` token vectors of length `k` as one activation kind; rows are contiguous.
@@ -42,25 +51,36 @@ pub struct Activations<'a> {
     q: &'a [i8],
     d: &'a [f32],
     s: &'a [i16],
+    m: &'a [u16],
 }
 
 impl<'a> Activations<'a> {
     /// Plain floats, `f` `[t, k]`. Panics if the length is not `t * k`.
     pub fn f32(t: usize, k: usize, f: &'a [f32]) -> Self {
         assert_eq!(Some(f.len()), t.checked_mul(k), "activations: f is [t, k]");
-        Self { kind: ActivationKind::F32, t, k, f, q: &[], d: &[], s: &[] }
+        Self { kind: ActivationKind::F32, t, k, f, q: &[], d: &[], s: &[], m: &[] }
     }
 
     /// Quantized activations as `Isa::quantize` makes them: `q` `[t, k]` in -127..=127, `d` `[t, k / 32]` or
-    /// `[t, k / 256]`, `s` the sums of `q` `[t, k / 32]` or `[t, k / 16]`. Kernels rely on `s` and on `q != -128`
-    /// for their result, never for memory safety. Panics if a length differs or `k` is no multiple of the block.
-    pub fn quantized(kind: ActivationKind, t: usize, k: usize, q: &'a [i8], d: &'a [f32], s: &'a [i16]) -> Self {
+    /// `[t, k / 256]`, `s` the sums of `q` `[t, k / 32]` or `[t, k / 16]`, `m` what `ActivationKind::magnitudes` says.
+    /// Kernels rely on `s`, `m` and on `q != -128` for their result, never for memory safety. Panics if a length differs
+    /// or `k` is no multiple of the block.
+    pub fn quantized(
+        kind: ActivationKind,
+        t: usize,
+        k: usize,
+        q: &'a [i8],
+        d: &'a [f32],
+        s: &'a [i16],
+        m: &'a [u16],
+    ) -> Self {
         assert!(kind != ActivationKind::F32, "activations: f32 has no quantized form");
         assert!(k.is_multiple_of(kind.block_len()), "activations: k is a multiple of the block");
         assert_eq!(Some(q.len()), t.checked_mul(k), "activations: q is [t, k]");
         assert_eq!(d.len(), t * (k / kind.block_len()), "activations: d is [t, k / block]");
         assert_eq!(s.len(), t * (k / kind.sum_len()), "activations: s is [t, k / 32] or [t, k / 16]");
-        Self { kind, t, k, f: &[], q, d, s }
+        assert_eq!(m.len(), kind.magnitudes(t * k), "activations: m is [t, k / 256] or empty");
+        Self { kind, t, k, f: &[], q, d, s, m }
     }
 
     /// The kind.
@@ -98,6 +118,11 @@ impl<'a> Activations<'a> {
         self.s
     }
 
+    /// `[t, k / 256]` magnitudes; empty but for `Q8_256`.
+    pub fn m(&self) -> &'a [u16] {
+        self.m
+    }
+
     /// The same view of tokens `from..to` alone. Panics if they are not inside.
     pub fn tokens(&self, from: usize, to: usize) -> Self {
         assert!(from <= to && to <= self.t, "activations: tokens inside");
@@ -110,6 +135,7 @@ impl<'a> Activations<'a> {
                 q: &self.q[from * k..to * k],
                 d: &self.d[from * b..to * b],
                 s: &self.s[from * g..to * g],
+                m: &self.m[self.kind.magnitudes(from * k)..self.kind.magnitudes(to * k)],
                 ..*self
             },
         }

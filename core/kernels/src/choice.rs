@@ -21,8 +21,8 @@ pub(crate) fn faster(rival: &'static Isa, usual: &'static Isa) -> &'static Isa {
     let (rows, k, t) = SHAPE;
     let format = Format::Q4_K;
     let w = vec![0; rows * format.row_bytes(k)];
-    let (q, d, s) = (vec![1; t * k], vec![1.0; t * k / 256], vec![16; t * k / 16]);
-    let x = Activations::quantized(ActivationKind::Q8_256, t, k, &q, &d, &s);
+    let (q, d, s, m) = (vec![1; t * k], vec![1.0; t * k / 256], vec![16; t * k / 16], vec![16; t * k / 256]);
+    let x = Activations::quantized(ActivationKind::Q8_256, t, k, &q, &d, &s, &m);
     let (mut out, mut scratch) = (vec![0.0; t * rows], Scratch::new());
     let least = times(|turn| {
         let isa = if turn % 2 == 0 { rival } else { usual };

@@ -13,11 +13,11 @@ use crate::scratch::Scratch;
 /// `out` is `t * n` long; `n` and `t` are not 0.
 pub(crate) type MatmulFn = unsafe fn(w: &[u8], x: &Activations<'_>, out: &mut [f32], scratch: &mut Scratch);
 
-/// A quantizer: `x` `[n]` to `q` `[n]`, `d` `[n / block]`, `s` `[n / sum]`.
+/// A quantizer: `x` `[n]` to `q` `[n]`, `d` `[n / block]`, `s` `[n / sum]`, and the kind's magnitudes.
 ///
 /// # Safety
 /// The set's CPU features are present; `x.len()` is a multiple of the block and the other lengths fit it.
-pub(crate) type QuantizeFn = unsafe fn(x: &[f32], q: &mut [i8], d: &mut [f32], s: &mut [i16]);
+pub(crate) type QuantizeFn = unsafe fn(x: &[f32], q: &mut [i8], d: &mut [f32], s: &mut [i16], m: &mut [u16]);
 
 /// The integer-matmul part of a set's table.
 pub(crate) struct MatmulOps {
@@ -31,9 +31,9 @@ pub(crate) struct MatmulOps {
 
 impl Isa {
     /// Quantizes `x` `[n]` for a quantized kind: `q` `[n]`, `d` `[n / 32]` or `[n / 256]`, `s` `[n / 32]` or
-    /// `[n / 16]`; `n` is any multiple of the block, so a whole `[t, k]` batch goes in one call. `d = max|x| / 127`,
+    /// `[n / 16]`, `m` `[kind.magnitudes(n)]`; `n` is any multiple of the block, so a whole `[t, k]` batch goes in one call. `d = max|x| / 127`,
     /// `q = round_ties_even(x / d)`, NaN gives 0. Panics if the kind is `F32` or a length does not fit.
-    pub fn quantize(&self, kind: ActivationKind, x: &[f32], q: &mut [i8], d: &mut [f32], s: &mut [i16]) {
+    pub fn quantize(&self, kind: ActivationKind, x: &[f32], q: &mut [i8], d: &mut [f32], s: &mut [i16], m: &mut [u16]) {
         let ops = &self.table().matmul;
         let quantize = match kind {
             ActivationKind::F32 => panic!("quantize: f32 activations are used as they are"),
@@ -44,8 +44,9 @@ impl Isa {
         assert_eq!(q.len(), x.len(), "quantize: q is [n]");
         assert_eq!(d.len(), x.len() / kind.block_len(), "quantize: d is [n / block]");
         assert_eq!(s.len(), x.len() / kind.sum_len(), "quantize: s is [n / 32] or [n / 16]");
+        assert_eq!(m.len(), kind.magnitudes(x.len()), "quantize: m is [n / 256] or empty");
         // SAFETY: an `Isa` is only handed out for features this CPU has; lengths were asserted above.
-        unsafe { quantize(x, q, d, s) }
+        unsafe { quantize(x, q, d, s, m) }
     }
 
     /// Weight rows times activations: `w` is `n` consecutive rows of `x.k()` values, `out` `[t, n]` row-major.

@@ -94,6 +94,7 @@ struct Owned {
     q: Vec<i8>,
     d: Vec<f32>,
     s: Vec<i16>,
+    m: Vec<u16>,
 }
 
 impl Owned {
@@ -106,13 +107,14 @@ impl Owned {
                 Fill::Alternating => 1.0 - 2.0 * (i % 2) as f32,
             })
             .collect();
-        let mut owned = Self { kind, t, k, f, q: vec![], d: vec![], s: vec![] };
+        let mut owned = Self { kind, t, k, f, q: vec![], d: vec![], s: vec![], m: vec![] };
         if kind != ActivationKind::F32 {
             owned.q = vec![0; t * k];
             owned.d = vec![0.0; t * k / kind.block_len()];
             owned.s = vec![0; t * k / kind.sum_len()];
+            owned.m = vec![0; kind.magnitudes(t * k)];
             let scalar = Isa::available()[0];
-            scalar.quantize(kind, &owned.f, &mut owned.q, &mut owned.d, &mut owned.s);
+            scalar.quantize(kind, &owned.f, &mut owned.q, &mut owned.d, &mut owned.s, &mut owned.m);
         }
         owned
     }
@@ -120,7 +122,7 @@ impl Owned {
     fn view(&self) -> Activations<'_> {
         match self.kind {
             ActivationKind::F32 => Activations::f32(self.t, self.k, &self.f),
-            kind => Activations::quantized(kind, self.t, self.k, &self.q, &self.d, &self.s),
+            kind => Activations::quantized(kind, self.t, self.k, &self.q, &self.d, &self.s, &self.m),
         }
     }
 }
@@ -130,19 +132,25 @@ fn compare(format: Format, n: usize, k: usize, t: usize, fill: Fill, seed: u64) 
     let mut random = Random(seed);
     let w = weights(format, n, k, fill, &mut random);
     let x = Owned::new(format.activation(), t, k, fill, &mut random);
+    compare_of(format, &w, &x, &format!("{fill:?} seed {seed}"));
+}
+
+/// The same for given weights and activations.
+fn compare_of(format: Format, w: &[u8], x: &Owned, what: &str) {
+    let (t, k, n) = (x.t, x.k, w.len() / format.row_bytes(x.k));
     let mut scratch = Scratch::new();
     let mut want = vec![0.0; t * n];
-    Isa::available()[0].matmul(format, &w, &x.view(), &mut want, &mut scratch);
+    Isa::available()[0].matmul(format, w, &x.view(), &mut want, &mut scratch);
     for isa in &Isa::available()[1..] {
         // What a kernel leaves unwritten or reads before writing shows as a NaN.
         scratch.f32s_mut().fill(f32::NAN);
         let mut got = vec![f32::NAN; t * n];
-        isa.matmul(format, &w, &x.view(), &mut got, &mut scratch);
+        isa.matmul(format, w, &x.view(), &mut got, &mut scratch);
         for (i, (got, want)) in got.iter().zip(&want).enumerate() {
             assert_eq!(
                 got.to_bits(),
                 want.to_bits(),
-                "{} {format:?} n {n} k {k} t {t} {fill:?} seed {seed}: token {} row {}: {got} for {want}",
+                "{} {format:?} n {n} k {k} t {t} {what}: token {} row {}: {got} for {want}",
                 isa.name(),
                 i / n,
                 i % n
@@ -184,6 +192,34 @@ fn every_set_gives_the_bits_of_scalar_at_the_ends_of_the_range() {
         for fill in [Fill::Ones, Fill::Zeros, Fill::Alternating] {
             for t in [1, 5, 9] {
                 compare(format, 18, format.block_len() * 9, t, fill, 5 + t as u64);
+            }
+        }
+    }
+}
+
+/// Sums of products by scale fit 16 bits up to a magnitude of the activations (1023 for 16 values in Q5_K and Q6_K, 1092 in
+/// Q4_K), and a kernel may count on it: levels on both sides of it, alone and beside tokens that are far from it.
+#[test]
+#[cfg_attr(miri, ignore = "Miri has no set but the scalar one")]
+fn every_set_gives_the_bits_of_scalar_where_sums_just_fit_16_bits() {
+    for format in Format::ALL.into_iter().filter(|f| f.activation() == ActivationKind::Q8_256) {
+        for (fill, sign) in [(Fill::Ones, 1), (Fill::Ones, -1), (Fill::Zeros, 1), (Fill::Zeros, -1)] {
+            for level in [63, 64, 68, 69] {
+                let (t, k) = (34, 512);
+                let w = weights(format, 33, k, fill, &mut Random(3));
+                let levels: Vec<i8> =
+                    (0..t * k / 256).map(|block| if block % 9 == 0 { 3 } else { sign * level }).collect();
+                let x = Owned {
+                    kind: ActivationKind::Q8_256,
+                    t,
+                    k,
+                    f: vec![],
+                    q: levels.iter().flat_map(|&q| [q; 256]).collect(),
+                    d: vec![0.5; t * k / 256],
+                    s: levels.iter().flat_map(|&q| [16 * i16::from(q); 16]).collect(),
+                    m: levels.iter().map(|q| 16 * u16::from(q.unsigned_abs())).collect(),
+                };
+                compare_of(format, &w, &x, &format!("{fill:?} level {level} sign {sign}"));
             }
         }
     }
@@ -263,8 +299,9 @@ fn every_set_quantizes_to_the_bits_of_scalar() {
                 let run = |isa: &Isa| {
                     let (mut q, mut d) = (vec![99; n], vec![9.0; n / kind.block_len()]);
                     let mut s = vec![99; n / kind.sum_len()];
-                    isa.quantize(kind, &x, &mut q, &mut d, &mut s);
-                    (q, d.iter().map(|d| d.to_bits()).collect::<Vec<_>>(), s)
+                    let mut m = vec![9; kind.magnitudes(n)];
+                    isa.quantize(kind, &x, &mut q, &mut d, &mut s, &mut m);
+                    (q, d.iter().map(|d| d.to_bits()).collect::<Vec<_>>(), s, m)
                 };
                 let want = run(Isa::available()[0]);
                 for isa in Isa::available() {
@@ -280,7 +317,7 @@ fn quantizing_keeps_the_largest_value_and_rounds_ties_to_even() {
     let mut x = [0.0f32; 32];
     x[..6].copy_from_slice(&[127.0, 0.5, 1.5, -2.5, -127.0, 3.49]);
     let (mut q, mut d, mut s) = ([0i8; 32], [0.0f32; 1], [0i16; 1]);
-    Isa::detect().quantize(ActivationKind::Q8_32, &x, &mut q, &mut d, &mut s);
+    Isa::detect().quantize(ActivationKind::Q8_32, &x, &mut q, &mut d, &mut s, &mut []);
     assert_eq!((d, s), ([1.0], [3]));
     assert_eq!(q[..6], [127, 0, 2, -2, -127, 3]);
 }
@@ -293,7 +330,7 @@ fn an_empty_problem_writes_nothing_and_k_zero_gives_zeros() {
         isa.matmul(
             Format::Q4_0,
             &[],
-            &Activations::quantized(ActivationKind::Q8_32, 1, 32, &[0; 32], &[0.0], &[0]),
+            &Activations::quantized(ActivationKind::Q8_32, 1, 32, &[0; 32], &[0.0], &[0], &[]),
             &mut [],
             &mut scratch,
         );

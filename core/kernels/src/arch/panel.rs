@@ -74,8 +74,8 @@ pub(crate) trait Panels {
     /// Writes the sums of one token's blocks that the tile reads.
     ///
     /// # Safety
-    /// `q` and `s` have `blocks` blocks to read; `sums` has room for `blocks * SUMS` bytes and 64 more; the CPU has the set.
-    unsafe fn sums(q: *const i8, s: *const i16, blocks: usize, sums: *mut u8);
+    /// `s` has `blocks` blocks to read; `sums` has room for `blocks * SUMS` bytes and 64 more; the CPU has the set.
+    unsafe fn sums(s: *const i16, blocks: usize, sums: *mut u8);
 
     /// Adds the products of `tokens` (1, 2, 3, 4 or `TILE`) tokens and `panels` (1 or 2) panels to `out`.
     ///
@@ -100,7 +100,9 @@ pub(crate) struct Tile {
     pub q_stride: usize,
     /// The first token's scales.
     pub d: *const f32,
-    /// Scales to the next token.
+    /// The first token's magnitudes; blocks of 256 only.
+    pub m: *const u16,
+    /// Scales, and magnitudes, to the next token.
     pub d_stride: usize,
     /// The first token's sums, as `Panels::sums` wrote them.
     pub sums: *const u8,
@@ -212,6 +214,7 @@ impl<'a, F: Panels> Nest<'a, F> {
                         q: self.x.q().as_ptr().add(first * self.x.k()),
                         q_stride: self.x.k(),
                         d: self.x.d().as_ptr().add(first * self.k_blocks),
+                        m: self.x.m().as_ptr().wrapping_add(first * self.k_blocks),
                         d_stride: self.k_blocks,
                         sums: self.scratch.add(first * sums_stride),
                         sums_stride,
@@ -310,15 +313,13 @@ impl<'a, F: Panels> Nest<'a, F> {
 
     /// The sums of `tokens` tokens over a piece.
     unsafe fn token_sums(&self, token: usize, tokens: usize, block: usize, blocks: usize) {
-        let kind = self.x.kind();
-        let (len, sums) = (kind.block_len(), kind.block_len() / kind.sum_len());
+        let sums = self.x.kind().block_len() / self.x.kind().sum_len();
         for t in 0..tokens {
             let at = (token + t) * self.k_blocks + block;
             // SAFETY: token and block are inside the activations; a tile's sums fit their part of the scratch.
             unsafe {
-                let q = self.x.q().as_ptr().add(at * len);
                 let s = self.x.s().as_ptr().add(at * sums);
-                F::sums(q, s, blocks, self.scratch.add(t * self.sums_stride(blocks)));
+                F::sums(s, blocks, self.scratch.add(t * self.sums_stride(blocks)));
             }
         }
     }
@@ -347,6 +348,7 @@ impl<'a, F: Panels> Nest<'a, F> {
                 q: self.x.q().as_ptr().add(at * F::FORMAT.block_len()),
                 q_stride: self.x.k(),
                 d: self.x.d().as_ptr().add(at),
+                m: self.x.m().as_ptr().wrapping_add(at),
                 d_stride: self.k_blocks,
                 sums: self.scratch,
                 sums_stride: self.sums_stride(blocks),

@@ -80,7 +80,7 @@ impl Isa {
     fn store_q8_0(&self, x: &[f32], out: &mut [u16]) {
         let (mut q, mut d) = ([0; MAX_HEAD_DIM], [0.0; MAX_HEAD_DIM / BLOCK]);
         let (q, d) = (&mut q[..x.len()], &mut d[..x.len() / BLOCK]);
-        self.quantize(ActivationKind::Q8_32, x, q, d, &mut [0; MAX_HEAD_DIM / BLOCK][..x.len() / BLOCK]);
+        self.quantize(ActivationKind::Q8_32, x, q, d, &mut [0; MAX_HEAD_DIM / BLOCK][..x.len() / BLOCK], &mut []);
         for ((q, d), out) in q.chunks_exact(BLOCK).zip(d).zip(out.chunks_exact_mut(17)) {
             out[0] = f16::from_f32(*d).to_bits();
             for (pair, out) in q.as_chunks::<2>().0.iter().zip(&mut out[1..]) {

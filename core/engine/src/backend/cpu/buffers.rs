@@ -68,6 +68,7 @@ struct Quantized {
     q: Shared<i8>,  // [rows, k]
     d: Shared<f32>, // [rows, k / block]
     s: Shared<i16>, // [rows, k / group]
+    m: Shared<u16>, // [rows, k / 256], or empty
 }
 
 /// Values per scale and values per sum of a kind.
@@ -78,11 +79,16 @@ fn granules(kind: ActivationKind) -> (usize, usize) {
 impl Quantized {
     fn new(kind: ActivationKind, rows: usize, k: usize) -> Result<Self, Error> {
         let (block, group) = granules(kind);
-        Ok(Self { q: Shared::new(rows * k)?, d: Shared::new(rows * k / block)?, s: Shared::new(rows * k / group)? })
+        Ok(Self {
+            q: Shared::new(rows * k)?,
+            d: Shared::new(rows * k / block)?,
+            s: Shared::new(rows * k / group)?,
+            m: Shared::new(kind.magnitudes(rows * k))?,
+        })
     }
 
     fn bytes(&self) -> usize {
-        self.q.bytes() + self.d.bytes() + self.s.bytes()
+        self.q.bytes() + self.d.bytes() + self.s.bytes() + self.m.bytes()
     }
 }
 
@@ -123,10 +129,12 @@ impl ActivationSet {
         }
         for (set, kind) in self.quantized(kinds) {
             let (block, group) = granules(kind);
+            let magnitudes = kind.magnitudes(row * k + from)..kind.magnitudes(row * k + from + x.len());
             // SAFETY: passed on to the caller.
-            let (q, d, s) =
-                unsafe { (set.q.get_mut(columns(1)), set.d.get_mut(columns(block)), set.s.get_mut(columns(group))) };
-            isa.quantize(kind, x, q, d, s);
+            unsafe {
+                let (q, d) = (set.q.get_mut(columns(1)), set.d.get_mut(columns(block)));
+                isa.quantize(kind, x, q, d, set.s.get_mut(columns(group)), set.m.get_mut(magnitudes));
+            }
         }
     }
 
@@ -142,11 +150,13 @@ impl ActivationSet {
         }
         for ((set, kind), (other, _)) in self.quantized(kinds).zip(other.quantized(kinds)) {
             let (block, group) = granules(kind);
+            let magnitudes = |row: usize| kind.magnitudes(row * k)..kind.magnitudes((row + 1) * k);
             // SAFETY: passed on to the caller.
             unsafe {
                 set.q.get_mut(columns(to, 1)).copy_from_slice(other.q.get(columns(from, 1)));
                 set.d.get_mut(columns(to, block)).copy_from_slice(other.d.get(columns(from, block)));
                 set.s.get_mut(columns(to, group)).copy_from_slice(other.s.get(columns(from, group)));
+                set.m.get_mut(magnitudes(to)).copy_from_slice(other.m.get(magnitudes(from)));
             }
         }
     }
@@ -176,9 +186,12 @@ impl ActivationSet {
             ActivationKind::Q8_32 | ActivationKind::Q8_256 => {
                 let set = if kind == ActivationKind::Q8_32 { &self.q8_32 } else { &self.q8_256 };
                 let set = set.as_ref().expect("the set was made for this matrix");
+                let magnitudes = kind.magnitudes(rows.start * k)..kind.magnitudes(rows.end * k);
                 // SAFETY: passed on to the caller.
-                let (q, d, s) = unsafe { (set.q.get(part(1)), set.d.get(part(block)), set.s.get(part(group))) };
-                Activations::quantized(kind, t, k, q, d, s)
+                unsafe {
+                    let (q, d, s) = (set.q.get(part(1)), set.d.get(part(block)), set.s.get(part(group)));
+                    Activations::quantized(kind, t, k, q, d, s, set.m.get(magnitudes))
+                }
             }
         }
     }

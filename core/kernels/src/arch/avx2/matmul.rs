@@ -112,7 +112,7 @@ impl<const F: usize, const VNNI: bool> Panels for Blocks32<F, VNNI> {
         unsafe { unpack32::unpack::<F, STRIDE>(rows, blocks, panel, side) }
     }
 
-    unsafe fn sums(_q: *const i8, s: *const i16, blocks: usize, sums: *mut u8) {
+    unsafe fn sums(s: *const i16, blocks: usize, sums: *mut u8) {
         // SAFETY: the caller's promise.
         unsafe { sums32::sums(Self::FORMAT, s, blocks, sums) }
     }
@@ -186,7 +186,7 @@ impl<const F: usize, const VNNI: bool> Panels for Blocks256<F, VNNI> {
         unsafe { unpack256::unpack::<F, STRIDE>(layout, rows, blocks, panel, side) }
     }
 
-    unsafe fn sums(_q: *const i8, s: *const i16, blocks: usize, sums: *mut u8) {
+    unsafe fn sums(s: *const i16, blocks: usize, sums: *mut u8) {
         // SAFETY: the caller's promise.
         unsafe { tile256::sums::<Self>(s, blocks, sums) }
     }

@@ -7,7 +7,7 @@ use std::arch::x86_64::*;
 /// # Safety
 /// As `QuantizeFn`.
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(crate) unsafe fn q8_32(x: &[f32], q: &mut [i8], d: &mut [f32], s: &mut [i16]) {
+pub(crate) unsafe fn q8_32(x: &[f32], q: &mut [i8], d: &mut [f32], s: &mut [i16], _: &mut [u16]) {
     for (((x, q), d), s) in x.chunks_exact(32).zip(q.chunks_exact_mut(32)).zip(d).zip(s) {
         let inverse;
         (*d, inverse) = scale(x);
@@ -26,8 +26,10 @@ pub(crate) unsafe fn q8_32(x: &[f32], q: &mut [i8], d: &mut [f32], s: &mut [i16]
 /// # Safety
 /// As `QuantizeFn`.
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(crate) unsafe fn q8_256(x: &[f32], q: &mut [i8], d: &mut [f32], s: &mut [i16]) {
-    for (((x, q), d), s) in x.chunks_exact(256).zip(q.chunks_exact_mut(256)).zip(d).zip(s.chunks_exact_mut(16)) {
+pub(crate) unsafe fn q8_256(x: &[f32], q: &mut [i8], d: &mut [f32], s: &mut [i16], m: &mut [u16]) {
+    let blocks = x.chunks_exact(256).zip(q.chunks_exact_mut(256)).zip(d);
+    for ((((x, q), d), s), m) in blocks.zip(s.chunks_exact_mut(16)).zip(m) {
+        let mut most = _mm256_setzero_si256();
         let inverse;
         (*d, inverse) = scale(x);
         for ((x, q), s) in x.chunks_exact(32).zip(q.chunks_exact_mut(32)).zip(s.chunks_exact_mut(2)) {
@@ -38,7 +40,11 @@ pub(crate) unsafe fn q8_256(x: &[f32], q: &mut [i8], d: &mut [f32], s: &mut [i16
             let one = _mm256_add_epi32(two, _mm256_shuffle_epi32::<1>(two));
             s[0] = _mm256_extract_epi32::<0>(one) as i16;
             s[1] = _mm256_extract_epi32::<4>(one) as i16;
+            let eights = _mm256_sad_epu8(_mm256_abs_epi8(bytes), _mm256_setzero_si256());
+            let sixteens = _mm256_add_epi32(eights, _mm256_shuffle_epi32::<0b1110>(eights));
+            most = _mm256_max_epi32(most, sixteens);
         }
+        *m = _mm256_extract_epi32::<0>(most).max(_mm256_extract_epi32::<4>(most)) as u16;
     }
 }
 

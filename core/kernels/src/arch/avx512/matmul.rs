@@ -112,7 +112,7 @@ impl<const F: usize> Panels for Blocks32<F> {
         }
     }
 
-    unsafe fn sums(_q: *const i8, s: *const i16, blocks: usize, sums: *mut u8) {
+    unsafe fn sums(s: *const i16, blocks: usize, sums: *mut u8) {
         // SAFETY: the caller's promise.
         unsafe { sums32::sums(Self::FORMAT, s, blocks, sums) }
     }
@@ -132,7 +132,7 @@ impl<const F: usize> Blocks256<F> {
         [tile256::<Self, 2, 1>, tile256::<Self, 2, 2>],
         [tile256::<Self, 3, 1>, tile256::<Self, 3, 2>],
         [tile256::<Self, 4, 1>, tile256::<Self, 4, 2>],
-        if <Self as Shape>::WIDE {
+        if <Self as Shape>::MOST.is_none() {
             [tile256::<Self, 6, 1>, tile256::<Self, 6, 2>]
         } else {
             [tile256::<Self, 4, 1>, tile256::<Self, 4, 2>] // `TILE` is less: never asked for
@@ -170,36 +170,36 @@ impl<const F: usize> narrow::Shape for Blocks256<F> {
 }
 
 impl<const F: usize> Shape for Blocks256<F> {
-    // The largest step whose total fits 16 bits, activations being at most 127: 15 * 127 * 16 for Q4_K, 16 * 127 * 16
-    // for Q5_K, 32 * 127 * 8 for Q6_K, 4 * 127 * 16 for Q3_K, 3 * 127 * 16 for Q2_K.
     const STEP: usize = match Format::ALL[F] {
-        Format::Q6_K => 8,
+        Format::Q4_K | Format::Q5_K => 32,
         format if wide_per_32(format) => 32,
         _ => 16,
     };
-    const BIAS: i16 = match Format::ALL[F] {
+    const BIAS: i32 = match Format::ALL[F] {
         Format::Q3_K => 4,
         Format::Q5_K => 16,
         Format::Q6_K => 32,
         _ => 0,
     };
-    const WIDE: bool = wide_per_32(Format::ALL[F]) || wide_per_16(Format::ALL[F]);
+    const MOST: Option<i32> = match Format::ALL[F] {
+        Format::Q2_K => Some(3),
+        Format::Q3_K => Some(4),
+        Format::Q4_K => Some(15),
+        Format::Q5_K => Some(16),
+        Format::Q6_K => Some(32),
+        _ => None,
+    };
     const PER_32: bool = !matches!(Format::ALL[F], Format::Q2_K) && !wide_per_16(Format::ALL[F]);
     const SIDE: Side = {
         let (scales, mins, corrections, correction) = match Format::ALL[F] {
             Format::Q2_K => (8, 8, 0, 0),
-            Format::Q3_K => (8, 0, 0, 0),
-            Format::Q4_K => (8, 4, 0, 0),
-            Format::Q5_K => (8, 4, 4, 16),
-            format if wide_per_32(format) => (8, 0, 4, -128),
+            Format::Q4_K => (4, 4, 0, 0),
+            Format::Q5_K => (4, 4, 4, 16),
+            Format::Q3_K | Format::Q6_K => (8, 0, 0, 0),
             format if wide_per_16(format) => (16, 0, 8, -128),
-            _ => (16, 0, 0, 0),
+            _ => (8, 0, 4, -128),
         };
-        let lane = match Format::ALL[F] {
-            Format::Q2_K | Format::Q3_K => Lane::Two,
-            Format::Q4_K | Format::Q5_K | Format::Q6_K => Lane::Pair,
-            _ => Lane::Whole,
-        };
+        let lane = if Self::MOST.is_none() { Lane::Whole } else { Lane::Two };
         Side { scales, lane, mins, corrections, correction }
     };
 }
@@ -208,7 +208,7 @@ impl<const F: usize> Panels for Blocks256<F> {
     const FORMAT: Format = Format::ALL[F];
     const LANES: usize = 16;
     // Two totals at a time leave room for fewer tokens.
-    const TILE: usize = if <Self as Shape>::WIDE { 6 } else { 4 };
+    const TILE: usize = if <Self as Shape>::MOST.is_none() { 6 } else { 4 };
     const SIDE: usize = <Self as Shape>::SIDE.vectors();
     const SUMS: usize = <Self as Shape>::SUMS;
     const FEW: usize = 4;
@@ -234,9 +234,9 @@ impl<const F: usize> Panels for Blocks256<F> {
         }
     }
 
-    unsafe fn sums(q: *const i8, s: *const i16, blocks: usize, sums: *mut u8) {
+    unsafe fn sums(s: *const i16, blocks: usize, sums: *mut u8) {
         // SAFETY: the caller's promise.
-        unsafe { tile256::sums::<Self>(q, s, blocks, sums) }
+        unsafe { tile256::sums::<Self>(s, blocks, sums) }
     }
 
     unsafe fn tile(tile: &Tile, tokens: usize, panels: usize) {

@@ -76,6 +76,8 @@ macro_rules! safe_const {
 safe! {
     (float32x4_t) -> float32x4_t: [vabsq_f32];
     (float32x4_t) -> f32: [vmaxvq_f32];
+    (int8x16_t) -> int8x16_t: [vabsq_s8];
+    (int8x16_t) -> i16: [vaddlvq_s8];
     (int16x8_t) -> i16: [vaddvq_s16];
     (float32x2_t, float32x2_t) -> float32x2_t: [vadd_f32];
     (float32x4_t, float32x4_t) -> float32x4_t: [vaddq_f32, vmulq_f32, vuzp1q_f32, vuzp2q_f32, vzip1q_f32, vzip2q_f32];

@@ -4,10 +4,10 @@ use core::arch::aarch64 as arch;
 
 use super::intrinsics::*;
 
-use super::load::floats4;
+use super::load::{floats4, ints16};
 
 /// Quantizes blocks of 32 with one sum each: `q` `[n]`, `d` `[n / 32]`, `s` `[n / 32]`.
-pub(crate) fn q8_32(x: &[f32], q: &mut [i8], d: &mut [f32], s: &mut [i16]) {
+pub(crate) fn q8_32(x: &[f32], q: &mut [i8], d: &mut [f32], s: &mut [i16], _: &mut [u16]) {
     let blocks = x.as_chunks::<32>().0.iter().zip(q.as_chunks_mut::<32>().0);
     for (((x, q), d), s) in blocks.zip(d).zip(s) {
         let (scale, inverse) = scale(x);
@@ -18,15 +18,17 @@ pub(crate) fn q8_32(x: &[f32], q: &mut [i8], d: &mut [f32], s: &mut [i16]) {
     }
 }
 
-/// Quantizes blocks of 256 with sums per 16: `q` `[n]`, `d` `[n / 256]`, `s` `[n / 16]`.
-pub(crate) fn q8_256(x: &[f32], q: &mut [i8], d: &mut [f32], s: &mut [i16]) {
+/// Quantizes blocks of 256 with sums per 16: `q` `[n]`, `d` `[n / 256]`, `s` `[n / 16]`, `m` `[n / 256]`.
+pub(crate) fn q8_256(x: &[f32], q: &mut [i8], d: &mut [f32], s: &mut [i16], m: &mut [u16]) {
     let blocks = x.as_chunks::<256>().0.iter().zip(q.as_chunks_mut::<256>().0);
-    for (((x, q), d), s) in blocks.zip(d).zip(s.as_chunks_mut::<16>().0) {
+    for ((((x, q), d), s), m) in blocks.zip(d).zip(s.as_chunks_mut::<16>().0).zip(m) {
         let (scale, inverse) = scale(x);
         *d = scale;
         for ((x, q), s) in x.as_chunks().0.iter().zip(q.as_chunks_mut().0).zip(s) {
             *s = quantize16(x, inverse, q);
         }
+        let magnitude = |q: &[i8; 16]| vaddlvq_s8(vabsq_s8(ints16(q, 0)));
+        *m = q.as_chunks().0.iter().map(magnitude).max().unwrap_or(0) as u16;
     }
 }
 

@@ -1,20 +1,23 @@
 //! Floats to 8-bit integers with a scale per 32 or per 256 values.
 
 /// Quantizes blocks of 32 with one sum each: `q` `[n]`, `d` `[n / 32]`, `s` `[n / 32]`.
-pub(crate) fn q8_32(x: &[f32], q: &mut [i8], d: &mut [f32], s: &mut [i16]) {
+pub(crate) fn q8_32(x: &[f32], q: &mut [i8], d: &mut [f32], s: &mut [i16], _: &mut [u16]) {
     for (((x, q), d), s) in x.chunks_exact(32).zip(q.chunks_exact_mut(32)).zip(d).zip(s) {
         *d = block(x, q);
         *s = q.iter().map(|&q| i16::from(q)).sum();
     }
 }
 
-/// Quantizes blocks of 256 with sums per 16: `q` `[n]`, `d` `[n / 256]`, `s` `[n / 16]`.
-pub(crate) fn q8_256(x: &[f32], q: &mut [i8], d: &mut [f32], s: &mut [i16]) {
-    for (((x, q), d), s) in x.chunks_exact(256).zip(q.chunks_exact_mut(256)).zip(d).zip(s.chunks_exact_mut(16)) {
+/// Quantizes blocks of 256 with sums per 16: `q` `[n]`, `d` `[n / 256]`, `s` `[n / 16]`, `m` `[n / 256]`.
+pub(crate) fn q8_256(x: &[f32], q: &mut [i8], d: &mut [f32], s: &mut [i16], m: &mut [u16]) {
+    let blocks = x.chunks_exact(256).zip(q.chunks_exact_mut(256)).zip(d);
+    for ((((x, q), d), s), m) in blocks.zip(s.chunks_exact_mut(16)).zip(m) {
         *d = block(x, q);
         for (q, s) in q.chunks_exact(16).zip(s) {
             *s = q.iter().map(|&q| i16::from(q)).sum();
         }
+        let magnitudes = q.chunks_exact(16).map(|q| q.iter().map(|q| u16::from(q.unsigned_abs())).sum());
+        *m = magnitudes.max().unwrap_or(0);
     }
 }
 
