@@ -2,7 +2,7 @@
 
 use super::intrinsics::*;
 
-use super::load::{bytes16, table};
+use super::load::{bytes16_at, table};
 use crate::block;
 
 /// One format of blocks of 32 values in `N` bytes.
@@ -14,11 +14,21 @@ pub(crate) trait Block32<const N: usize> {
     const MIN: bool = false;
     /// Bytes of scale and minimum at the start of a block: 1, 2 or 4.
     const HEAD: usize = if Self::MIN { 4 } else { 2 };
-    /// Most tokens that take fewer instructions one by one than with rows unpacked for all of them.
+    /// So many bytes before a block begin the two or three whole registers that end with it.
+    const LEAD: usize = (if N < 32 { 32 } else { 48 }) - N;
+    /// Most tokens that are cheaper one by one than with rows unpacked for all of them: by instructions and, where those are near
+    /// each other, by cycles.
     const ONE_BY_ONE: usize = 2;
 
+    /// The 32 integers, `BIAS` too large, of a block and what its values are packed in: its last 32 bytes, where it is longer than
+    /// that, else its last 16 twice.
+    fn unpack(b: &[u8; N], q: [uint8x16_t; 2]) -> [int8x16_t; 2];
+
     /// The 32 integers, `BIAS` too large.
-    fn weights(b: &[u8; N]) -> [int8x16_t; 2];
+    #[inline(always)]
+    fn weights(b: &[u8; N]) -> [int8x16_t; 2] {
+        Self::unpack(b, packed(b))
+    }
 
     /// Scales and minimums of 4 rows, whose first `HEAD` bytes are the first four lanes of that width.
     #[inline(always)]
@@ -30,6 +40,13 @@ pub(crate) trait Block32<const N: usize> {
             halves([vget_low_u16(vreinterpretq_u16_u8(heads)); 2])
         }
     }
+}
+
+/// What `unpack` takes of a block.
+#[inline(always)]
+fn packed<const N: usize>(b: &[u8; N]) -> [uint8x16_t; 2] {
+    let last = bytes16_at(b, N - 16);
+    [if N < 32 { last } else { bytes16_at(b, N - 32) }, last]
 }
 
 /// Half-precision numbers as floats.
@@ -96,8 +113,8 @@ impl Block32<18> for Q4_0 {
     const BIAS: i8 = 8;
 
     #[inline(always)]
-    fn weights(b: &[u8; 18]) -> [int8x16_t; 2] {
-        signed(nibbles(bytes16::<2, 18>(b)))
+    fn unpack(_: &[u8; 18], [_, q]: [uint8x16_t; 2]) -> [int8x16_t; 2] {
+        signed(nibbles(q))
     }
 }
 
@@ -108,8 +125,8 @@ impl Block32<20> for Q4_1 {
     const MIN: bool = true;
 
     #[inline(always)]
-    fn weights(b: &[u8; 20]) -> [int8x16_t; 2] {
-        signed(nibbles(bytes16::<4, 20>(b)))
+    fn unpack(_: &[u8; 20], [_, q]: [uint8x16_t; 2]) -> [int8x16_t; 2] {
+        signed(nibbles(q))
     }
 }
 
@@ -120,8 +137,8 @@ impl Block32<22> for Q5_0 {
     const ONE_BY_ONE: usize = 1;
 
     #[inline(always)]
-    fn weights(b: &[u8; 22]) -> [int8x16_t; 2] {
-        five_bits::<2, 22>(b, bytes16::<6, 22>(b))
+    fn unpack(b: &[u8; 22], [_, q]: [uint8x16_t; 2]) -> [int8x16_t; 2] {
+        five_bits::<2, 22>(b, q)
     }
 }
 
@@ -134,8 +151,8 @@ impl Block32<24> for Q5_1 {
     const MIN: bool = true;
 
     #[inline(always)]
-    fn weights(b: &[u8; 24]) -> [int8x16_t; 2] {
-        five_bits::<4, 24>(b, bytes16::<8, 24>(b))
+    fn unpack(b: &[u8; 24], [_, q]: [uint8x16_t; 2]) -> [int8x16_t; 2] {
+        five_bits::<4, 24>(b, q)
     }
 }
 
@@ -146,8 +163,8 @@ impl Block32<34> for Q8_0 {
     const ONE_BY_ONE: usize = 3;
 
     #[inline(always)]
-    fn weights(b: &[u8; 34]) -> [int8x16_t; 2] {
-        signed([bytes16::<2, 34>(b), bytes16::<18, 34>(b)])
+    fn unpack(_: &[u8; 34], q: [uint8x16_t; 2]) -> [int8x16_t; 2] {
+        signed(q)
     }
 }
 
@@ -156,8 +173,8 @@ pub(crate) struct Iq4Nl;
 
 impl Block32<18> for Iq4Nl {
     #[inline(always)]
-    fn weights(b: &[u8; 18]) -> [int8x16_t; 2] {
-        looked_up(bytes16::<2, 18>(b), table(&IQ4_BYTES))
+    fn unpack(_: &[u8; 18], [_, q]: [uint8x16_t; 2]) -> [int8x16_t; 2] {
+        looked_up(q, table(&IQ4_BYTES))
     }
 }
 
@@ -168,8 +185,8 @@ impl Block32<17> for Mxfp4 {
     const HEAD: usize = 1;
 
     #[inline(always)]
-    fn weights(b: &[u8; 17]) -> [int8x16_t; 2] {
-        looked_up(bytes16::<1, 17>(b), table(&MXFP4_BYTES))
+    fn unpack(_: &[u8; 17], [_, q]: [uint8x16_t; 2]) -> [int8x16_t; 2] {
+        looked_up(q, table(&MXFP4_BYTES))
     }
 
     #[inline(always)]

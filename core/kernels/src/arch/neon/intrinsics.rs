@@ -126,6 +126,7 @@ safe! {
     (float32x4_t) -> int32x4_t: [vcvtnq_s32_f32];
     (int32x4_t) -> float32x4_t: [vcvtq_f32_s32];
     (u16) -> uint16x4_t: [vdup_n_u16];
+    (i16) -> int16x4_t: [vdup_n_s16];
     (f32) -> float32x4_t: [vdupq_n_f32];
     (i8) -> int8x16_t: [vdupq_n_s8];
     (i16) -> int16x8_t: [vdupq_n_s16];
@@ -160,6 +161,7 @@ safe_const! {
     (float32x4_t, float32x4_t) -> float32x4_t: [vmulq_laneq_f32];
     (int32x4_t, int32x4_t, int32x4_t) -> int32x4_t: [vmlaq_laneq_s32];
     (int8x16_t, int8x16_t) -> int8x16_t: [vextq_s8];
+    (uint8x16_t, uint8x16_t) -> uint8x16_t: [vextq_u8];
     (u16, uint16x4_t) -> uint16x4_t: [vset_lane_u16];
     (uint16x4_t) -> uint32x4_t: [vshll_n_u16];
     (uint16x8_t) -> uint32x4_t: [vshll_high_n_u16];
@@ -195,10 +197,10 @@ pub(crate) fn vsriq_n_u8<const N: i32>(mut a: uint8x16_t, b: uint8x16_t) -> uint
 /// `a` less `b` times lane `N` of `c`. Spelled out, because the compiler would share a product between two of these and subtract
 /// it twice.
 #[inline(always)]
-pub(crate) fn vmlsq_laneq_s32<const N: i32>(mut a: int32x4_t, b: int32x4_t, c: int32x4_t) -> int32x4_t {
+pub(crate) fn vmlsl_lane_s16<const N: i32>(mut a: int32x4_t, b: int16x4_t, c: int16x4_t) -> int32x4_t {
     // SAFETY: registers only.
     unsafe {
-        asm!("mls {a:v}.4s, {b:v}.4s, {c:v}.s[{n}]", a = inout(vreg) a, b = in(vreg) b, c = in(vreg) c, n = const N,
+        asm!("smlsl {a:v}.4s, {b:v}.4h, {c:v}.h[{n}]", a = inout(vreg) a, b = in(vreg) b, c = in(vreg_low16) c, n = const N,
             options(pure, nomem, nostack, preserves_flags));
     }
     a

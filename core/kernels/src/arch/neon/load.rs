@@ -108,33 +108,109 @@ pub(crate) fn now(mut v: float32x4_t) -> float32x4_t {
     v
 }
 
-/// The first `HEAD` bytes (1, 2 or 4) of 4 blocks as lanes of that width; the pointers move on to the next blocks.
+/// 64 integers from `p`, which moves on to what follows them.
+///
+/// # Safety
+/// They may be read.
+#[inline(always)]
+pub(crate) unsafe fn next_ints64(p: &mut *const [i8; 32]) -> [int8x16_t; 4] {
+    let (a, b, c, d);
+    // Spelled out, with registers by name: the compiler makes four loads and an addition of it.
+    // SAFETY: reads 64 bytes.
+    unsafe {
+        asm!("ld1 {{v24.16b, v25.16b, v26.16b, v27.16b}}, [{p}], #64", p = inout(reg) *p, out("v24") a, out("v25") b,
+            out("v26") c, out("v27") d, options(readonly, nostack, preserves_flags));
+    }
+    [a, b, c, d]
+}
+
+/// A number that the compiler does not see: it would put it into many instructions instead of one register.
+#[inline(always)]
+pub(crate) fn unseen(mut n: usize) -> usize {
+    // SAFETY: no instruction at all.
+    unsafe { asm!("/* {0} */", inout(reg) n, options(pure, nomem, nostack, preserves_flags)) };
+    n
+}
+
+/// The first `head` bytes (1, 2 or 4) of a block as the first lane of that width.
+#[inline(always)]
+pub(crate) fn head_of<const N: usize>(b: &[u8; N], head: usize) -> uint8x16_t {
+    let v;
+    macro_rules! first {
+        ($load:literal) => {
+            // SAFETY: reads bytes of the block.
+            unsafe { asm!($load, p = in(reg) b, v = out(vreg) v, options(pure, readonly, nostack, preserves_flags)) }
+        };
+    }
+    match head {
+        1 => first!("ldr {v:b}, [{p}]"),
+        2 => first!("ldr {v:h}, [{p}]"),
+        _ => first!("ldr {v:s}, [{p}]"),
+    }
+    v
+}
+
+/// `v` with the heads of 4 blocks as lanes of their width, the first four lanes if it holds that of block 0, or the last four if it
+/// holds that of block `but`; the pointers to the others move on by `step` bytes.
 ///
 /// # Safety
 /// The pointers are to blocks that may be read.
 #[inline(always)]
-pub(crate) unsafe fn next_heads<const N: usize>(p: &mut [*const [u8; N]; 4], head: usize) -> uint8x16_t {
-    let mut v: uint8x16_t;
+pub(crate) unsafe fn next_heads<const N: usize>(
+    p: &mut [*const [u8; N]; 4],
+    head: usize,
+    but: usize,
+    step: usize,
+    mut v: uint8x16_t,
+) -> uint8x16_t {
     // One instruction a block: left to the compiler it is one more for the address.
     macro_rules! next {
-        ($first:literal, $rest:literal) => {
-            // SAFETY: reads the first bytes of the 4 blocks.
+        ($block:literal, $lane:literal) => {
+            // SAFETY: reads the first bytes of the block.
             unsafe {
-                asm!($first, p = inout(reg) p[0], v = out(vreg) v, n = const N, options(readonly, nostack, preserves_flags));
-                next!(@ $rest, 1);
-                next!(@ $rest, 2);
-                next!(@ $rest, 3);
+                asm!(concat!("ld1 {{{v:v}.", $lane, ", [{p}], {n}"), p = inout(reg) p[$block], v = inout(vreg) v,
+                    n = in(reg) step, options(readonly, nostack, preserves_flags));
             }
         };
-        (@ $rest:literal, $lane:literal) => {
-            asm!($rest, p = inout(reg) p[$lane], v = inout(vreg) v, n = in(reg) N, lane = const $lane,
-                options(readonly, nostack, preserves_flags))
+        ($block:literal, $byte:literal, $half:literal, $last_byte:literal, $last_half:literal, $word:literal) => {
+            match (head, but) {
+                _ if $block == but => (),
+                (1, 0) => next!($block, $byte),
+                (2, 0) => next!($block, $half),
+                (1, _) => next!($block, $last_byte),
+                (2, _) => next!($block, $last_half),
+                _ => next!($block, $word),
+            }
         };
     }
-    match head {
-        1 => next!("ldr {v:b}, [{p}], #{n}", "ld1 {{{v:v}.b}}[{lane}], [{p}], {n}"),
-        2 => next!("ldr {v:h}, [{p}], #{n}", "ld1 {{{v:v}.h}}[{lane}], [{p}], {n}"),
-        _ => next!("ldr {v:s}, [{p}], #{n}", "ld1 {{{v:v}.s}}[{lane}], [{p}], {n}"),
-    }
+    next!(0, "b}}[0]", "h}}[0]", "b}}[12]", "h}}[4]", "s}}[0]");
+    next!(1, "b}}[1]", "h}}[1]", "b}}[13]", "h}}[5]", "s}}[1]");
+    next!(2, "b}}[2]", "h}}[2]", "b}}[14]", "h}}[6]", "s}}[2]");
+    next!(3, "b}}[3]", "h}}[3]", "b}}[15]", "h}}[7]", "s}}[3]");
     v
+}
+
+/// 32 bytes from `p`, the last 16 of them twice, or 48 where blocks are longer than 32; `p` moves on by `step` bytes.
+///
+/// # Safety
+/// They may be read.
+#[inline(always)]
+pub(crate) unsafe fn next_registers<const N: usize>(p: &mut *const [u8; N], step: usize) -> [uint8x16_t; 3] {
+    let (a, b, c);
+    // See `next_ints64`.
+    if N < 32 {
+        // SAFETY: reads 32 bytes.
+        unsafe {
+            asm!("ld1 {{v28.16b, v29.16b}}, [{p}], {n}", p = inout(reg) *p, n = in(reg) step, out("v28") a, out("v29") b,
+                options(readonly, nostack, preserves_flags));
+        }
+        [a, b, b]
+    } else {
+        // SAFETY: reads 48 bytes.
+        unsafe {
+            asm!("ld1 {{v28.16b, v29.16b, v30.16b}}, [{p}], {n}", p = inout(reg) *p, n = in(reg) step, out("v28") a,
+                out("v29") b, out("v30") c, options(readonly, nostack, preserves_flags));
+        }
+        [a, b, c]
+    }
 }

@@ -6,8 +6,9 @@ use super::tile::ByLane;
 /// Defines the functions of a set for one token, with the dot product `dot`, which needs `features`.
 macro_rules! one_token_set {
     (features: $features:literal, dot: $dot:expr) => {
-        /// Formats with blocks of 32, token by token.
+        /// Formats with blocks of 32, token by token. One copy for all sets that have no other.
         #[target_feature(enable = $features)]
+        #[inline(never)]
         pub(crate) fn one_by_one32<const N: usize, B: Block32<N>>(w: &[u8], x: &Activations<'_>, out: &mut [f32]) {
             $crate::arch::neon::one_token::rows32::<N, B, _>($dot, w, x, out);
         }
@@ -28,7 +29,7 @@ macro_rules! matmul_set {
         tiles: [$($tokens:pat => $a:literal),*]) => {
         use $crate::activations::Activations;
         use $crate::arch::neon::{blocks32::{self, Block32}, blocks256::{self, Block256}, dense};
-        use $crate::arch::neon::{grids256::OnGrid, panel::{self, Tiles}, quantize};
+        use $crate::arch::neon::{grids256::OnGrid, one_token::ROWS, panel::{self, Tiles}, quantize};
         use $crate::arch::neon::tile::{self, Sums, Tile32, Tile256};
         use $crate::format::Format;
         use $crate::matmul::{MatmulFn, MatmulOps};
@@ -74,10 +75,10 @@ macro_rules! matmul_set {
             dense::rows::<N, W>(w, x, out);
         }
 
-        /// Formats with blocks of 32.
+        /// Formats with blocks of 32. Fewer rows than `ROWS` are no hot path.
         #[target_feature(enable = $features)]
         fn rows32<const N: usize, B: Block32<N>>(w: &[u8], x: &Activations<'_>, out: &mut [f32], scratch: &mut Scratch) {
-            if x.t() <= B::ONE_BY_ONE {
+            if x.t() <= B::ONE_BY_ONE && out.len() >= ROWS * x.t() {
                 $crate::arch::$set::matmul::one_by_one32::<N, B>(w, x, out);
             } else {
                 panel::rows32::<N, B, _>($new, w, x, out, scratch);

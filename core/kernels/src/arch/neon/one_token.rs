@@ -5,7 +5,9 @@ use super::intrinsics::*;
 use super::blocks32::Block32;
 use super::blocks256::{Block256, Header};
 use super::dot::Dot;
-use super::load::{floats4, ints16, next_heads, now, opaque, store4, sums4, sums16};
+use super::load::{
+    floats4, ints16, next_heads, next_ints64, next_registers, now, opaque, store4, sums4, sums16, unseen,
+};
 use crate::activations::Activations;
 
 /// Repeats a statement for the lanes 0 to 3, each a constant.
@@ -49,31 +51,48 @@ fn store(out: &mut [f32], r: usize, lanes: float32x4_t) {
     }
 }
 
-/// `out[t, n]` for very few tokens, formats with blocks of 32: 8 rows at a time, which the next token finds in the nearest
-/// cache.
+/// Rows that walk together, which `rows32` needs at least.
+pub(crate) const ROWS: usize = 8;
+
+/// `out[t, n]` for very few tokens and `ROWS` rows at least, formats with blocks of 32: 8 rows at a time, which the next token
+/// finds in the nearest cache.
 #[inline(always)]
 pub(crate) fn rows32<const N: usize, B: Block32<N>, D: Dot>(dot: D, w: &[u8], x: &Activations<'_>, out: &mut [f32]) {
     let (w, n, per_row) = (w.as_chunks::<N>().0, out.len() / x.t(), x.k() / 32);
     let (q, d, s) = (x.q().as_chunks().0, x.d(), x.s());
-    assert!(w.len() == n * per_row);
-    for r in (0..n).step_by(8) {
-        let rows = [four_rows(w, n, per_row, r), four_rows(w, n, per_row, r + 4)];
+    let blocks = x.t() * per_row;
+    assert!(n >= ROWS && w.len() == n * per_row && out.len() == x.t() * n);
+    assert!(q.len() == blocks && d.len() == blocks && s.len() == blocks);
+    for r in (0..n).step_by(ROWS) {
+        // The last ones are 8 too, some of them for a second time.
+        let r = r.min(n - ROWS);
         for t in 0..x.t() {
-            let out = &mut out[t * n..][..n];
-            let token = t * per_row..(t + 1) * per_row;
-            let (q, d, s) = (&q[token.clone()], &d[token.clone()], &s[token]);
-            // SAFETY: rows below n, which `w` was just seen to hold, of as many blocks as q.
-            let [low, high] = unsafe { dots32::<N, B, D>(dot, rows, q, d, s) };
-            store(out, r, low);
-            store(out, r + 4, high);
+            let (rows, token) = (w.as_ptr().wrapping_add(r * per_row), t * per_row);
+            let token = Token {
+                q: q.as_ptr().wrapping_add(token),
+                d: d.as_ptr().wrapping_add(token),
+                s: s.as_ptr().wrapping_add(token),
+            };
+            // SAFETY: 8 rows of `w` and a token, all of as many blocks.
+            let sums = unsafe { dots32::<N, B, D>(dot, rows, per_row, token) };
+            let out = out.as_mut_ptr().wrapping_add(t * n + r).cast::<[float32x4_t; 2]>();
+            // SAFETY: the place of those rows in token t's outputs.
+            unsafe { out.write_unaligned(sums) };
         }
     }
+}
+
+/// The blocks of a token's activations with their scales and sums.
+struct Token {
+    q: *const [i8; 32],
+    d: *const f32,
+    s: *const i16,
 }
 
 /// 4 rows on their way through blocks of 32.
 #[derive(Clone, Copy)]
 struct Four<const N: usize> {
-    /// Their next blocks.
+    /// Their next blocks, and `B::LEAD` bytes before that of row `seed`.
     at: [*const [u8; N]; 4],
     /// Each row's dot product over all blocks so far, in four parts.
     run: [int32x4_t; 4],
@@ -83,39 +102,81 @@ struct Four<const N: usize> {
     acc: float32x4_t,
 }
 
+/// Scales and sums of the activations of 4 blocks; the sums as floats too, for formats with a minimum.
+#[derive(Clone, Copy)]
+struct Scales {
+    d: float32x4_t,
+    s: int16x4_t,
+    s_float: float32x4_t,
+}
+
+impl Scales {
+    #[inline(always)]
+    fn new(d: float32x4_t, s: int16x4_t) -> Self {
+        Self { d, s, s_float: vcvtq_f32_s32(opaque(vmovl_s16(s))) }
+    }
+}
+
 /// 8 rows of blocks of 32 times one token.
 ///
 /// A row's dot product runs on from block to block and is never set back to zero, which would cost an instruction for every
 /// row; a block's own is the difference between after and before, which is exact even where the sums wrap.
 ///
 /// # Safety
-/// Each of `rows` starts as many blocks as `q` has, readable.
+/// From `rows` on there are 8 rows of `blocks` blocks, and in `token` as many.
 #[inline(always)]
 unsafe fn dots32<const N: usize, B: Block32<N>, D: Dot>(
     dot: D,
-    rows: [[*const [u8; N]; 4]; 2],
-    q: &[[i8; 32]],
-    d: &[f32],
-    s: &[i16],
+    rows: *const [u8; N],
+    blocks: usize,
+    Token { mut q, mut d, mut s }: Token,
 ) -> [float32x4_t; 2] {
     let zero = vdupq_n_s32(0);
-    let mut fours = rows.map(|rows| Four { at: rows, run: [zero; 4], before: zero, acc: vdupq_n_f32(0.0) });
-    let ((q4, q), (d4, d), (s4, s)) = (q.as_chunks::<4>(), d.as_chunks::<4>(), s.as_chunks::<4>());
-    for ((q, d), s) in q4.iter().zip(d4).zip(s4) {
-        let (d, s) = (floats4(d), opaque(vmovl_s16(sums4(s))));
-        each_lane!(LANE => {
-            // SAFETY: the rows are as long as q, one block for each step.
-            unsafe { column::<N, B, D, LANE>(dot, &mut fours, &q[LANE as usize], d, s) };
+    let step = unseen(N);
+    // Row by row: multiples of a row's length would be kept in memory and take more instructions.
+    let mut row = rows;
+    let mut fours = [(); 2].map(|()| {
+        let mut at = [(); 4].map(|()| {
+            let at = row;
+            row = row.wrapping_add(blocks);
+            at
         });
+        at[seed::<N, B>()] = at[seed::<N, B>()].wrapping_byte_sub(B::LEAD);
+        Four { at, run: [zero; 4], before: zero, acc: vdupq_n_f32(0.0) }
+    });
+    for _ in 0..blocks / 4 {
+        // SAFETY: 4 blocks of `blocks`.
+        unsafe {
+            let scales = Scales::new(floats4(&*d.cast()), sums4(&*s.cast()));
+            (d, s) = (d.add(4), s.add(4));
+            let [a, b, c, d] = next_ints64(&mut q);
+            column::<N, B, D, 0>(dot, &mut fours, step, [a, b], scales);
+            column::<N, B, D, 1>(dot, &mut fours, step, [c, d], scales);
+            let [a, b, c, d] = next_ints64(&mut q);
+            column::<N, B, D, 2>(dot, &mut fours, step, [a, b], scales);
+            column::<N, B, D, 3>(dot, &mut fours, step, [c, d], scales);
+        }
     }
-    for ((q, d), s) in q.iter().zip(d).zip(s) {
-        // SAFETY: as above.
-        unsafe { column::<N, B, D, 0>(dot, &mut fours, q, vdupq_n_f32(*d), vdupq_n_s32(i32::from(*s))) };
+    for i in 0..blocks % 4 {
+        // SAFETY: one block of what is left.
+        unsafe {
+            let scales = Scales::new(vdupq_n_f32(*d.add(i)), vdup_n_s16(*s.add(i)));
+            let q = &*q.add(i);
+            column::<N, B, D, 0>(dot, &mut fours, step, [ints16(q, 0), ints16(q, 16)], scales);
+        }
     }
     fours.map(|four| four.acc)
 }
 
-/// One block of 8 rows: lane `LANE` of `d` and `s` is the scale and the sum of its activations `q`.
+/// The row of 4 that is read by whole registers, which end with its block and begin `B::LEAD` bytes before it: its scale is then
+/// where `next_heads` would put it, and takes no instruction of its own. Never the first, so that there is something before it.
+const fn seed<const N: usize, B: Block32<N>>() -> usize {
+    let row = B::LEAD / B::HEAD % 4;
+    assert!(row > 0);
+    row
+}
+
+/// One block of 8 rows times `a`, whose scale and sum are lane `LANE` of `scales`.
 ///
 /// # Safety
 /// The rows' pointers are to blocks that may be read.
@@ -123,30 +184,40 @@ unsafe fn dots32<const N: usize, B: Block32<N>, D: Dot>(
 unsafe fn column<const N: usize, B: Block32<N>, D: Dot, const LANE: i32>(
     dot: D,
     fours: &mut [Four<N>; 2],
-    q: &[i8; 32],
-    d: float32x4_t,
-    s: int32x4_t,
+    step: usize,
+    [a0, a1]: [int8x16_t; 2],
+    scales: Scales,
 ) {
-    let (a0, a1) = (ints16(q, 0), ints16(q, 16));
-    let bias = vdupq_n_s32(i32::from(B::BIAS));
+    let Scales { d, s, s_float } = scales;
+    let seed = const { seed::<N, B>() };
     for four in fours {
+        // SAFETY: a row's block and what is before it.
+        let [first, q @ ..] = unsafe { next_registers(&mut four.at[seed], step) };
         // SAFETY: the pointers may be read.
-        let heads = unsafe { next_heads(&mut four.at, B::HEAD) };
-        for (run, at) in four.run.iter_mut().zip(four.at) {
+        let heads = unsafe { next_heads(&mut four.at, B::HEAD, seed, step, first) };
+        each_lane!(ROW => {
+            let row = ROW as usize;
+            let next = four.at[row].wrapping_byte_add(if row == seed { B::LEAD } else { 0 });
             // SAFETY: the block whose head was just read.
-            let [w0, w1] = B::weights(unsafe { &*at.sub(1) });
-            *run = dot.dot(dot.dot(*run, w0, a0), w1, a1);
-        }
+            let block = unsafe { &*next.sub(1) };
+            let [w0, w1] = if row == seed { B::unpack(block, q) } else { B::weights(block) };
+            four.run[row] = dot.dot(dot.dot(four.run[row], w0, a0), w1, a1);
+        });
         let after = across(four.run);
         let mut isum = vsubq_s32(after, four.before);
         four.before = after;
         if B::BIAS != 0 {
-            isum = vmlsq_laneq_s32::<LANE>(isum, bias, s);
+            isum = vmlsl_lane_s16::<LANE>(isum, vdup_n_s16(i16::from(B::BIAS)), s);
         }
-        let [dw, m] = B::scales(heads);
+        // No instructions: the next ones take the upper halves.
+        let [dw, m] = B::scales(match B::HEAD {
+            1 => vextq_u8::<12>(heads, heads),
+            2 => vextq_u8::<8>(heads, heads),
+            _ => heads,
+        });
         four.acc = vfmaq_f32(four.acc, vmulq_laneq_f32::<LANE>(dw, d), vcvtq_f32_s32(isum));
         if B::MIN {
-            let s = vdupq_laneq_f32::<LANE>(vcvtq_f32_s32(s));
+            let s = vdupq_laneq_f32::<LANE>(s_float);
             four.acc = vfmaq_f32(four.acc, vmulq_laneq_f32::<LANE>(m, d), s);
         }
         four.acc = now(four.acc);

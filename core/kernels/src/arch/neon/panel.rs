@@ -5,7 +5,7 @@ use super::intrinsics::*;
 
 use super::blocks32::Block32;
 use super::blocks256::Block256;
-use super::load::{ints16, next_heads, sums16};
+use super::load::{head_of, ints16, next_heads, sums16};
 use super::tile::{Layout, ROWS, Sums, TOKENS, Tile32, Tile256, split_sums};
 use crate::activations::Activations;
 use crate::scratch::{MAX_SCRATCH_BYTES, Scratch};
@@ -219,7 +219,9 @@ fn unpack32<const N: usize, B: Block32<N>, L: Layout>(layout: L, rows: [&[[u8; N
         }
         let at = b * L::ROW_REGISTERS + quad * half;
         // SAFETY: references to blocks.
-        let [d, m] = B::scales(unsafe { next_heads(&mut blocks.map(|b| &raw const *b), B::HEAD) });
+        let heads =
+            unsafe { next_heads(&mut blocks.map(|b| &raw const *b), B::HEAD, 0, N, head_of(blocks[0], B::HEAD)) };
+        let [d, m] = B::scales(heads);
         layout.spread(vreinterpretq_s32_f32(d), &mut to.d[at..][..half]);
         if B::MIN {
             layout.spread(vreinterpretq_s32_f32(m), &mut to.m[at..][..half]);
