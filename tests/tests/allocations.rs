@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
 
 use sprat::sampler::Sampler;
 use sprat::{Context, ContextOptions, Model, SamplerOptions};
@@ -16,6 +17,24 @@ fn counted<T>(work: impl FnOnce() -> T) -> (usize, T) {
     let before = heap::allocations();
     let result = work();
     (heap::allocations() - before, result)
+}
+
+/// Waits until every other thread sleeps: one that was begun beside the first tokens allocates while it starts.
+fn wait_for_other_threads() {
+    let own = std::fs::read_link("/proc/thread-self").expect("Linux");
+    let rests = |task: &std::path::Path| {
+        let stat = std::fs::read_to_string(task.join("stat")).unwrap_or_default(); // none: it has ended
+        stat.is_empty() || stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('S'))
+    };
+    let end = Instant::now() + Duration::from_secs(60);
+    loop {
+        let tasks = std::fs::read_dir("/proc/self/task").expect("Linux").map(|task| task.expect("a thread").path());
+        if tasks.filter(|task| task.file_name() != own.file_name()).all(|task| rests(&task)) {
+            return;
+        }
+        assert!(Instant::now() < end, "a thread works for a minute");
+        std::thread::yield_now();
+    }
 }
 
 #[test]
@@ -33,6 +52,7 @@ fn a_token_costs_no_allocation_except_for_a_new_page_of_the_cache() {
         context.feed(&[1, 2, 3], &never).expect("it runs");
         // The first token after a prompt needs memory for a state beside the one that the prompt's checkpoint keeps.
         context.feed(&[4], &never).expect("it runs");
+        wait_for_other_threads();
         let (mut id, mut pages) = (5, Vec::new());
         for _ in 0..100 {
             let is_new_page = context.len().is_multiple_of(64);

@@ -160,6 +160,19 @@ impl MappedFile {
         let _ = self.parts[part].map.advise_range(Advice::WillNeed, bytes.start, bytes.len());
     }
 
+    /// Maps the pages of some bytes of a part and waits for those that have to be read. False where the system cannot: Linux
+    /// can since 5.14.
+    pub(crate) fn map_pages(&self, part: usize, bytes: Range<usize>) -> bool {
+        /// `MADV_POPULATE_READ`, madvise(2).
+        const POPULATE_READ: libc::c_int = 22;
+        let Some(bytes) = self.parts[part].map.get(bytes) else { return false };
+        // Advice is for whole pages.
+        let within = bytes.as_ptr().addr() % guard::page_bytes();
+        let start = bytes.as_ptr().wrapping_sub(within).cast_mut().cast();
+        // SAFETY: pages of the mapping, which starts at the beginning of one; they are read-only and what they show is unchanged.
+        unsafe { libc::madvise(start, bytes.len() + within, POPULATE_READ) == 0 }
+    }
+
     /// Bytes of all parts.
     pub fn len_bytes(&self) -> usize {
         self.parts().map(<[u8]>::len).sum()

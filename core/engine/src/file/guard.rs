@@ -119,9 +119,7 @@ pub fn guard_mapped_files() -> Result<(), Error> {
     if !PREVIOUS.load(SeqCst).is_null() {
         return Ok(());
     }
-    // SAFETY: a question without pointers.
-    let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
-    PAGE.store(usize::try_from(page).unwrap_or(LEAST_PAGE).max(LEAST_PAGE), SeqCst);
+    PAGE.store(page_bytes(), SeqCst);
     let failed = || Error::Guard { source: std::io::Error::last_os_error() };
     // SAFETY: all zeros is a valid `sigaction`: no handler, no flags, an empty mask.
     let mut previous: libc::sigaction = unsafe { std::mem::zeroed() };
@@ -143,6 +141,13 @@ pub fn guard_mapped_files() -> Result<(), Error> {
         return Err(failed());
     }
     Ok(())
+}
+
+/// How long the system's pages are.
+pub(super) fn page_bytes() -> usize {
+    // SAFETY: a question without pointers.
+    let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    usize::try_from(page).unwrap_or(LEAST_PAGE).max(LEAST_PAGE)
 }
 
 extern "C" fn on_bus_error(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {

@@ -59,12 +59,13 @@ impl Model {
 
     /// Opens it without looking for a GPU.
     pub(super) fn open_on_cpu(source: impl Into<Source>, options: &OpenOptions) -> Result<Self, Error> {
-        let watch = PageWatch::new();
+        let mut watch = PageWatch::new();
         let file = Arc::new(MappedFile::open(source.into())?);
         let parts = parts(&file)?;
         let contents = &parts[0];
         let config = Config::read(contents, file.bytes())?;
         let weights = Weights::load(&parts, &config)?;
+        watch.map_ahead(&file, &weights);
         let tokenizer = Tokenizer::from_gguf(contents, file.clone())?;
         let name = contents.str("general.name")?.unwrap_or_default().to_owned();
         let own = contents.str("tokenizer.chat_template")?;

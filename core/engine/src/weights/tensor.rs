@@ -35,14 +35,14 @@ impl Matrix {
     }
 
     /// Which part of the file it is in, and where there.
-    #[cfg(feature = "metal")]
     pub fn place(&self) -> (usize, Range<usize>) {
         (self.file_part, self.start..self.start + self.rows * self.row_bytes)
     }
 
     /// Asks the system to read the whole of it soon.
     pub fn ask_for(&self, file: &MappedFile) {
-        file.ask_for(self.file_part, self.start..self.start + self.rows * self.row_bytes);
+        let (part, bytes) = self.place();
+        file.ask_for(part, bytes);
     }
 
     /// Some rows as a matrix of their own, as in tensors that fuse several projections.

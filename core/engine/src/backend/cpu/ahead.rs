@@ -3,9 +3,14 @@
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+use super::cores::allowed_cores;
+use super::mapper::Mapper;
 use super::pass::Worker;
+use crate::file::MappedFile;
+use crate::weights::{Matrix, Weights};
 
 /// Passes without a fault after which no layer is watched any more: asking and watching cost up to 1 % of a token.
 const CALM_PASSES: u32 = 16;
@@ -18,6 +23,9 @@ pub struct PageWatch {
     before: AtomicU64,
     last: AtomicU64,
     calm: AtomicU32,
+    mapper: Option<Mapper>,
+    /// That this process may use.
+    cores: usize,
 }
 
 impl PageWatch {
@@ -25,7 +33,25 @@ impl PageWatch {
     pub fn new() -> Self {
         let stat = File::open("/proc/self/stat").ok();
         let faults = major_faults(stat.as_ref());
-        Self { stat, before: AtomicU64::new(faults), last: AtomicU64::new(faults), calm: AtomicU32::new(0) }
+        Self {
+            stat,
+            before: AtomicU64::new(faults),
+            last: AtomicU64::new(faults),
+            calm: AtomicU32::new(0),
+            mapper: None,
+            cores: allowed_cores(),
+        }
+    }
+
+    /// Begins to map the weights a layer ahead, on systems that can.
+    pub fn map_ahead(&mut self, file: &Arc<MappedFile>, weights: &Weights) {
+        if cfg!(not(any(target_os = "linux", target_os = "android"))) {
+            return;
+        }
+        let layers = weights.layers.iter().map(|layer| layer.matrices().map(Matrix::place).collect());
+        let layers = layers.chain([vec![weights.output.matrix.place()]]).collect();
+        let file = file.clone();
+        self.mapper = Mapper::start(layers, move |(part, bytes)| file.map_pages(part, bytes));
     }
 
     /// A pass begins.
@@ -58,10 +84,20 @@ fn field(line: &[u8]) -> Option<u64> {
 }
 
 impl Worker<'_> {
-    /// Asks for what comes after a layer, if pages have to be waited for: the next layer, or the head and the first one.
+    /// Asks for what comes after a layer: the next layer, or the head and the first one. Has it mapped if a core is free, and read
+    /// if pages have to be waited for.
     pub fn ask_ahead(&self, layer: usize) {
         let (weights, file) = (&self.pass.weights, self.pass.file);
-        if self.team.index != 0 || !self.pass.watch.is_cold() {
+        if self.team.index != 0 {
+            return;
+        }
+        // Where every core has a worker, these map what they read: one more thread would only be in their way.
+        if let Some(mapper) = &self.pass.watch.mapper
+            && self.team.workers() < self.pass.watch.cores
+        {
+            mapper.reach(layer);
+        }
+        if !self.pass.watch.is_cold() {
             return;
         }
         let next = weights.layers.get(layer + 1);
@@ -93,7 +129,7 @@ mod tests {
             |faults: u64| std::fs::write(&path, format!("1 (x) R 1 1 1 0 -1 0 5 0 {faults:09} 0 7 ")).expect("room");
         write(100);
         let stat = File::open(&path).expect("just written");
-        let watch = PageWatch { stat: Some(stat), before: 100.into(), last: 100.into(), calm: 0.into() };
+        let watch = PageWatch { stat: Some(stat), before: 100.into(), last: 100.into(), ..PageWatch::new() };
         watch.begin_pass();
         assert!(!watch.is_cold(), "nothing has happened");
         write(101);

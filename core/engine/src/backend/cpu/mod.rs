@@ -17,6 +17,7 @@ mod home;
 mod kv;
 mod ledger;
 mod limit;
+mod mapper;
 mod pass;
 mod per_layer;
 mod pool;

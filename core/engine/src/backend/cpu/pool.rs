@@ -286,6 +286,11 @@ impl Meeting<'_> {
 }
 
 impl Team<'_> {
+    /// How many share the work.
+    pub fn workers(&self) -> usize {
+        self.meeting.workers
+    }
+
     /// Waits for all workers; what any of them wrote before is visible to all after. An error means that the pass is
     /// over: stopped, or a worker failed. All workers get the same answer.
     pub fn barrier(&self) -> Result<(), Error> {
