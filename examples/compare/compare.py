@@ -12,6 +12,9 @@ start of a context, all at depth 4096, then what a busy machine costs and how th
 The tables are written anew after every round.
 
 options: --threads 1,2  --prompt 256  --generate 32  --depth 4096  --only base,deep,busy,curve
+
+`--only ik --ik PATH` compares with ik_llama.cpp by its own llama-bench, built from the sources in the package
+ik-llama-cpp-python.
 """
 import argparse
 import json
@@ -121,6 +124,29 @@ class Deep(Cell):
         return [self.name, str(self.threads), str(len(self.results)), self.ratio("generate_tokens_per_s")]
 
 
+class Ik(Cell):
+    """Prompt and generation beside ik_llama.cpp, its weights as they are in the file and repacked at load."""
+
+    HEAD = ["model", "threads", "pairs", "prompt vs ik as is", "vs ik repacked", "generation vs ik as is", "vs ik repacked"]
+
+    def legs(self):
+        work = ["--prompt", self.o.prompt, "--generate", self.o.generate, "--repeat", 1]
+        return {"sprat": self.sprat(self.threads, *work), "as is": self.ik(0), "repacked": self.ik(1)}
+
+    def ik(self, repack):
+        def work():
+            command = [self.o.ik, "-m", self.model, "-p", self.o.prompt, "-n", self.o.generate, "-t", self.threads,
+                       "-r", 1, "-rtr", repack, "-o", "json"]
+            prompt, generation = ([test["avg_ts"]] for test in run(list(map(str, command))))
+            return {"prompt_tokens_per_s": prompt, "generate_tokens_per_s": generation}
+        return work
+
+    def row(self):
+        ratios = [spread([rate(r["sprat"], key) / rate(r[leg], key) for r in self.results])
+                  for key in ("prompt_tokens_per_s", "generate_tokens_per_s") for leg in ("as is", "repacked")]
+        return [self.name, str(self.threads), str(len(self.results)), *ratios]
+
+
 class Busy(Cell):
     """More threads than cores, and a neighbour that takes one core."""
 
@@ -167,7 +193,7 @@ class Curve(Cell):
 
 def tables(cells):
     text = ""
-    for kind in (Base, Deep, Busy, Curve):
+    for kind in (Base, Deep, Ik, Busy, Curve):
         text += table(kind.HEAD, [c.row() for c in cells if isinstance(c, kind) and c.results])
     return text
 
@@ -179,12 +205,13 @@ def main():
     ap.add_argument("--out")
     ap.add_argument("--threads", default="1,2")
     ap.add_argument("--only", default="base,deep,busy,curve")
+    ap.add_argument("--ik", help="ik_llama.cpp's llama-bench, for --only ik")
     for name, default in (("prompt", 256), ("generate", 32), ("depth", 4096)):
         ap.add_argument("--" + name, type=int, default=default)
     ap.add_argument("models", nargs="+")
     o = ap.parse_args()
     threads = [int(t) for t in o.threads.split(",")]
-    kinds = [{"base": Base, "deep": Deep, "busy": Busy, "curve": Curve}[name] for name in o.only.split(",")]
+    kinds = [{"base": Base, "deep": Deep, "ik": Ik, "busy": Busy, "curve": Curve}[name] for name in o.only.split(",")]
     cells = []
     for kind in kinds:
         if kind is Busy:

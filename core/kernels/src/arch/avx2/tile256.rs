@@ -122,7 +122,7 @@ pub(crate) unsafe fn finish<S: Shape>(
     sums: *const u8,
     mut isum: __m256i,
     dx: __m256,
-    mut acc: __m256,
+    acc: __m256,
 ) -> __m256 {
     let layout = S::SIDE;
     let factors = layout.scales + layout.mins + layout.corrections;
@@ -134,15 +134,15 @@ pub(crate) unsafe fn finish<S: Shape>(
         let product = _mm256_madd_epi16(vector(layout.scales + layout.mins + i), pair(i));
         isum = _mm256_add_epi32(isum, product);
     }
-    let d = _mm256_mul_ps(_mm256_castsi256_ps(vector(factors)), dx);
-    acc = _mm256_fmadd_ps(d, _mm256_cvtepi32_ps(isum), acc);
-    if layout.mins > 0 {
-        let mut msum = _mm256_setzero_si256();
-        for i in 0..layout.mins {
-            msum = _mm256_add_epi32(msum, _mm256_madd_epi16(vector(layout.scales + i), pair(i)));
-        }
-        let d = _mm256_mul_ps(_mm256_castsi256_ps(vector(factors + 1)), dx);
-        acc = _mm256_fmadd_ps(d, _mm256_cvtepi32_ps(msum), acc);
+    let (d, isum) = (_mm256_castsi256_ps(vector(factors)), _mm256_cvtepi32_ps(isum));
+    if layout.mins == 0 {
+        return _mm256_fmadd_ps(_mm256_mul_ps(d, dx), isum, acc);
     }
-    acc
+    let mut msum = _mm256_setzero_si256();
+    for i in 0..layout.mins {
+        msum = _mm256_add_epi32(msum, _mm256_madd_epi16(vector(layout.scales + i), pair(i)));
+    }
+    let minus = _mm256_castsi256_ps(vector(factors + 1));
+    let sum = _mm256_fmadd_ps(minus, _mm256_cvtepi32_ps(msum), _mm256_mul_ps(d, isum));
+    _mm256_fmadd_ps(dx, sum, acc)
 }

@@ -72,11 +72,10 @@ pub(crate) unsafe fn with_min<const F: usize>(rows: &Rows, ahead: *const u8, til
             }
             let isum = across(&sums);
             let dx = splat_f32(tile.d.add(b));
-            let d = _mm256_mul_ps(widen(factors), dx);
-            acc = _mm256_fmadd_ps(d, _mm256_cvtepi32_ps(isum), acc);
-            let minus = _mm256_xor_ps(widen(_mm256_srli_epi32::<16>(factors)), _mm256_set1_ps(-0.0));
+            let sum = _mm256_mul_ps(widen(factors), _mm256_cvtepi32_ps(isum));
             let msum = _mm256_cvtepi32_ps(min_sum(&mins, tile.sums.add(b * 16)));
-            acc = _mm256_fmadd_ps(_mm256_mul_ps(minus, dx), msum, acc);
+            let sum = _mm256_fnmadd_ps(widen(_mm256_srli_epi32::<16>(factors)), msum, sum);
+            acc = _mm256_fmadd_ps(dx, sum, acc);
         }
     }
     // SAFETY: the outputs are the caller's promise.

@@ -100,15 +100,17 @@ pub(crate) unsafe fn tile<S: Shape, const T: usize, const P: usize>(tile: &Tile)
                     for i in 0..layout.corrections {
                         isum = add_products(isum, vector(p, layout.scales + layout.mins + i), pair(i));
                     }
-                    let d = _mm512_mul_ps(_mm512_castsi512_ps(vector(p, factors)), dx);
-                    acc = _mm512_fmadd_ps(d, _mm512_cvtepi32_ps(isum), acc);
-                    if layout.mins > 0 {
+                    let (d, isum) = (_mm512_castsi512_ps(vector(p, factors)), _mm512_cvtepi32_ps(isum));
+                    if layout.mins == 0 {
+                        acc = _mm512_fmadd_ps(_mm512_mul_ps(d, dx), isum, acc);
+                    } else {
                         let mut msum = _mm512_setzero_si512();
                         for i in 0..layout.mins {
                             msum = add_products(msum, vector(p, layout.scales + i), pair(i));
                         }
-                        let d = _mm512_mul_ps(_mm512_castsi512_ps(vector(p, factors + 1)), dx);
-                        acc = _mm512_fmadd_ps(d, _mm512_cvtepi32_ps(msum), acc);
+                        let minus = _mm512_castsi512_ps(vector(p, factors + 1));
+                        let sum = _mm512_fmadd_ps(minus, _mm512_cvtepi32_ps(msum), _mm512_mul_ps(d, isum));
+                        acc = _mm512_fmadd_ps(dx, sum, acc);
                     }
                     _mm512_mask_storeu_ps(out, masks[p], acc);
                 }

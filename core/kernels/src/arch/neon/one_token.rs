@@ -264,10 +264,12 @@ unsafe fn dots256<const N: usize, B: Block256<N>, D: Dot>(
         let msum = if B::MIN { minimums::<N, B>(headers, s) } else { vdupq_n_s32(0) };
         let isum = superblock::<N, B, D>(dot, blocks, headers.map(|h| h.steps), q);
         let [dw, dmin] = B::scales(blocks);
-        acc = vfmaq_f32(acc, vmulq_n_f32(dw, *d), vcvtq_f32_s32(isum));
-        if B::MIN {
-            acc = vfmsq_f32(acc, vmulq_n_f32(dmin, *d), vcvtq_f32_s32(msum));
-        }
+        acc = if B::MIN {
+            let sum = vfmsq_f32(vmulq_f32(dw, vcvtq_f32_s32(isum)), dmin, vcvtq_f32_s32(msum));
+            vfmaq_f32(acc, sum, vdupq_n_f32(*d))
+        } else {
+            vfmaq_f32(acc, vmulq_n_f32(dw, *d), vcvtq_f32_s32(isum))
+        };
     }
     acc
 }

@@ -264,10 +264,7 @@ pub(crate) fn sweep256<const A: usize, const GROUP: usize, const MIN: bool, L: L
         }
         let xd = floats4(&xd[b]);
         let (d, dmin) = (&d[b * registers..][..registers], &dmin[b * registers..][..registers]);
-        for i in 0..A {
-            let isum = vcvtq_f32_s32(vshlq_s32(total[i], vdupq_n_s32(-tile.shift)));
-            acc[i] = vfmaq_f32(acc[i], layout.scaled(i, floats(&d[i % registers]), xd), isum);
-        }
+        let isum = total.map(|total| vcvtq_f32_s32(vshlq_s32(total, vdupq_n_s32(-tile.shift))));
         if MIN {
             let mut msum = [zero; A];
             if GROUP == 32 {
@@ -282,8 +279,13 @@ pub(crate) fn sweep256<const A: usize, const GROUP: usize, const MIN: bool, L: L
                 layout.multiply::<A, BOTH>(&mut msum, &mins[b], &xs[b][1]);
             }
             for i in 0..A {
-                let dmin = layout.scaled(i, floats(&dmin[i % registers]), xd);
-                acc[i] = vfmsq_f32(acc[i], dmin, vcvtq_f32_s32(msum[i]));
+                let sum = vmulq_f32(floats(&d[i % registers]), isum[i]);
+                let sum = vfmsq_f32(sum, floats(&dmin[i % registers]), vcvtq_f32_s32(msum[i]));
+                acc[i] = vfmaq_f32(acc[i], sum, layout.tokens(i, xd));
+            }
+        } else {
+            for i in 0..A {
+                acc[i] = vfmaq_f32(acc[i], layout.scaled(i, floats(&d[i % registers]), xd), isum[i]);
             }
         }
     }

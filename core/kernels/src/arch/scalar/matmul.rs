@@ -51,7 +51,7 @@ fn dot_q8_32(format: Format, row: &[u8], x: &Activations<'_>) -> f32 {
     acc
 }
 
-/// The same per 256 with the integer scales inside `isum`; the minimum's step is `acc = fma(-(dmin * d_x), msum, acc)`.
+/// The same per 256 with the integer scales inside `isum`; with minimums `acc = fma(d_x, fma(-dmin, msum, d_w * isum), acc)`.
 fn dot_q8_256(format: Format, row: &[u8], x: &Activations<'_>) -> f32 {
     let mut acc = 0.0f32;
     for (i, b) in row.chunks_exact(format.block_bytes()).enumerate() {
@@ -63,10 +63,10 @@ fn dot_q8_256(format: Format, row: &[u8], x: &Activations<'_>) -> f32 {
             isum += i32::from(b.scale[j]) * group;
             msum += i32::from(b.min[j]) * i32::from(*s);
         }
-        acc = (b.d * d).mul_add(isum as f32, acc);
-        if let Some(dmin) = b.dmin {
-            acc = (-(dmin * d)).mul_add(msum as f32, acc);
-        }
+        acc = match b.dmin {
+            Some(dmin) => d.mul_add((-dmin).mul_add(msum as f32, b.d * isum as f32), acc),
+            None => (b.d * d).mul_add(isum as f32, acc),
+        };
     }
     acc
 }
