@@ -1,7 +1,7 @@
 //! Threads that are begun only where the system has room for all that they take.
 
 use std::io;
-use std::thread::Builder;
+use std::thread::{Builder, JoinHandle};
 
 use memmap2::MmapMut;
 
@@ -16,6 +16,11 @@ const ROOM_BYTES: usize = 512 << 10;
 pub fn builder(name: &str, stack_bytes: usize) -> io::Result<Builder> {
     MmapMut::map_anon(stack_bytes.saturating_add(ROOM_BYTES))?;
     Ok(Builder::new().name(name.to_owned()).stack_size(stack_bytes))
+}
+
+/// Begins such a thread. All kinds of work share one copy of what begins a thread, which is kilobytes of the library.
+pub fn spawn(name: &str, stack_bytes: usize, work: Box<dyn FnOnce() + Send>) -> io::Result<JoinHandle<()>> {
+    builder(name, stack_bytes)?.spawn(work)
 }
 
 #[cfg(test)]

@@ -85,9 +85,8 @@ impl Session {
         let (queue, guard) = self.new_queue()?;
         let (inner, options) = (self.inner.clone(), options.clone());
         let turn = Turn { inner, conversation, options, queue: queue.clone(), guard };
-        let thread =
-            threads::builder("sprat-turn", threads::STACK_BYTES).and_then(|thread| thread.spawn(move || turn.run()));
-        thread.map_err(|source| Error::NoThread { source })?;
+        threads::spawn("sprat-turn", threads::STACK_BYTES, Box::new(move || turn.run()))
+            .map_err(|source| Error::NoThread { source })?;
         // The new thread waits for the lock that is held here.
         state.turn = Some(queue.clone());
         state.partial = None;

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 
+use crate::threads;
+
 /// Bytes mapped at a time, so that who closes the model waits for no more than these.
 const PIECE: usize = 2 << 20;
 
@@ -35,8 +37,7 @@ impl Mapper {
     pub fn start(layers: Vec<Vec<Place>>, map: impl Fn(Place) -> bool + Send + 'static) -> Option<Self> {
         let reached = Arc::new(Reached::default());
         let told = reached.clone();
-        let builder = thread::Builder::new().name("sprat-map".into()).stack_size(STACK_BYTES);
-        let thread = builder.spawn(move || told.map_all(layers, map)).ok()?;
+        let thread = threads::spawn("sprat-map", STACK_BYTES, Box::new(move || told.map_all(layers, map))).ok()?;
         Some(Self { reached, thread: Some(thread) })
     }
 

@@ -27,7 +27,7 @@ impl<T> UnsafeCell<T> {
 
 /// Begins a thread.
 pub fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
-    threads::builder(name, threads::STACK_BYTES)?.spawn(work)
+    threads::spawn(name, threads::STACK_BYTES, Box::new(work))
 }
 
 /// Spins until `done` or for about `time`; tells whether it is done.
