@@ -182,8 +182,10 @@ unsafe fn weigh_columns<V: Vector, E: Element, const R: usize, const C: usize>(
             sums[r][c] = unsafe { V::load(acc[r].add(d + c * V::WIDTH)) };
         }
     }
+    // Columns narrower than a line of the cache ask for each line once.
+    let asks = !v.next.is_null() && (d * size_of::<E>()).is_multiple_of(64);
     for i in from..to {
-        if !v.next.is_null() {
+        if asks {
             V::ask(v.next.wrapping_add(i * v.stride + d).cast(), C * V::WIDTH * size_of::<E>());
         }
         let mut values = [V::zero(); C];

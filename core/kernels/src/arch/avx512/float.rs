@@ -2,6 +2,7 @@
 
 use std::arch::x86_64::*;
 
+use crate::arch::avx2::float::Ymm;
 use crate::float::FloatOps;
 use crate::float::stamp::float_ops;
 use crate::float::vector::Vector;
@@ -46,10 +47,7 @@ impl Vector for Zmm {
 
     #[inline(always)]
     fn ask(from: *const u8, bytes: usize) {
-        for at in (0..bytes).step_by(64) {
-            // SAFETY: prefetching has no effect but on speed, whatever the address.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(from.wrapping_add(at).cast()) }
-        }
+        Ymm::ask(from, bytes);
     }
 
     #[inline(always)]
